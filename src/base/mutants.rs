@@ -202,6 +202,7 @@ list! {
     lost_submission_forgotten, "10 faults", "faults every_call_fails_once", "a failed submission forgotten";
     max_binding_used_whole, "9 boundaries", "boundaries tight", "a binding leaves no room for the alignment of its start";
     max_starts_at_0, "6 reductions", "planning start_at_nothing", "max starts at 0";
+    epsilon_scaled_once, "6 reductions", "regressions deviations::", "the epsilon of a normalised row is multiplied by the scale, not by its square";
     means_of_blocks_alike, "6 reductions", "operations statistics::covariances_of_blocks", "the means of blocks are taken for the means of all observations";
     minimum_drops_nan, "5 special values", "planning planted_faults::cpu::", "NaN dropped by minimum";
     nan_after_nan, "6 reductions", "arrays semantics::cpu::positions", "argmax gives the last NaN";

@@ -7,7 +7,7 @@ use super::program::Program;
 use crate::base::buffer::Buffer;
 use crate::base::error::{Error, Result};
 use crate::plan::backend::{Bindings, index_out_of_range};
-use crate::plan::kernel::{BufferRef, Position};
+use crate::plan::kernel::{BufferRef, ExecutionPlan, Position};
 use smallvec::SmallVec;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 /// One run of a plan, with the arrays and scalars that the caller passed, the temporary buffers, and the device's
 /// memory pool.
 pub(super) struct Run<'a> {
+    pub plan: &'a ExecutionPlan,
     pub bindings: &'a Bindings<'a>,
     pub temps: &'a [Buffer],
     pub pool: &'a MemoryPool,

@@ -356,7 +356,7 @@ impl Backend for Cpu {
         self.pool.fault("run")?;
         let prepared =
             prepared::of(plan, &bindings, &self.prepares).map_err(|(e, node)| e.or_at(bindings.line(node)))?;
-        let mut run = Run { bindings: &bindings, temps: &[], pool: &self.pool, rehearses: false };
+        let mut run = Run { plan, bindings: &bindings, temps: &[], pool: &self.pool, rehearses: false };
         if let ([ready], [step]) = (&prepared.steps[..], &plan.steps[..])
             && plan.temps.is_empty()
             && !self.recorder.is_on()

@@ -44,21 +44,21 @@ impl Ready {
                 let next = steps.get(i + 1).and_then(Step::nest);
                 return matmul::prepare(kernel, next).map(|product| Ready::Matmul(Box::new(product)));
             }
-            Ready::new(&steps[i], aliased)
+            Ready::new(i, &steps[i], aliased)
         };
         let of = |i: usize| ready(i).map_err(|e| (e, steps[i].node().unwrap_or(0)));
         (0..steps.len()).map(of).collect()
     }
 
-    fn new(step: &Step, aliased: &[bool]) -> Result<Ready> {
+    fn new(number: usize, step: &Step, aliased: &[bool]) -> Result<Ready> {
         match step {
-            Step::Nest(kernel) => Ready::of_nest(kernel, aliased),
+            Step::Nest(kernel) => Ready::of_nest(number, kernel, aliased),
             Step::Routine(call) => routines::prepare(call).map(Ready::Routine),
             Step::Clear { temp } => Ok(Ready::Clear(*temp)),
         }
     }
 
-    fn of_nest(kernel: &Kernel, aliased: &[bool]) -> Result<Ready> {
+    fn of_nest(number: usize, kernel: &Kernel, aliased: &[bool]) -> Result<Ready> {
         if kernel.outer_size() == 0 {
             return Ok(Ready::Nothing);
         }
@@ -71,8 +71,8 @@ impl Ready {
                     None => Ready::Elementwise(elementwise::prepare(kernel, aliased)?),
                 }
             }
-            KernelKind::Reduce(_) => Ready::Reduce(Box::new(reduce::prepare(kernel, aliased)?)),
-            KernelKind::Row => Ready::Reduce(Box::new(row::prepare(kernel, aliased)?)),
+            KernelKind::Reduce(_) => Ready::Reduce(Box::new(reduce::prepare(number, kernel, aliased)?)),
+            KernelKind::Row => Ready::Reduce(Box::new(row::prepare(number, kernel, aliased)?)),
             KernelKind::Matmul => Ready::Matmul(Box::new(matmul::prepare(kernel, None)?)),
         })
     }

@@ -7,7 +7,7 @@ use super::reduce::{self, Reduce};
 use crate::base::error::Result;
 use crate::plan::kernel::Kernel;
 
-/// Prepares a row kernel that has at least one outer index.
-pub(super) fn prepare(kernel: &Kernel, aliased: &[bool]) -> Result<Reduce> {
-    reduce::prepare(kernel, aliased)
+/// Prepares the row kernel of step `number` of a plan, which has at least one outer index.
+pub(super) fn prepare(number: usize, kernel: &Kernel, aliased: &[bool]) -> Result<Reduce> {
+    reduce::prepare(number, kernel, aliased)
 }

@@ -3,10 +3,6 @@
 use super::planner::Planner;
 use crate::base::layout;
 use crate::graph::expr::{NodeOp, Role};
-use smallvec::{SmallVec, smallvec};
-
-/// The number of nodes after a reduction among which its readers are looked for. A standard deviation has 20.
-const MOST_READERS: usize = 64;
 
 impl Planner<'_> {
     /// Returns whether `node` can be computed in the kernel of `reduction` from memory, numbers and other reductions
@@ -30,10 +26,10 @@ impl Planner<'_> {
     /// none. These nodes have the same size, and each is the only user of the one before. They may also read other
     /// reductions over the same indices, at most 8 operations below: twice the depth that a norm needs.
     pub(super) fn with_epilogue(&self, reduction: usize, owner: usize) -> usize {
-        let mut node = self.meeting(reduction, owner).unwrap_or(reduction);
+        let mut node = reduction;
         while self.facts[node].uses == 1 {
             let next = self.facts[node].consumer as usize;
-            if next == owner || !self.continues(next, reduction, &[node]) {
+            if next == owner || !self.continues(next, reduction, node) {
                 break;
             }
             node = next;
@@ -42,40 +38,12 @@ impl Planner<'_> {
     }
 
     /// Returns whether `next` is an elementwise node that can run in the kernel of `reduction`, if this kernel computes
-    /// the nodes `known`.
-    fn continues(&self, next: usize, reduction: usize, known: &[usize]) -> bool {
+    /// the node `known`.
+    fn continues(&self, next: usize, reduction: usize, known: usize) -> bool {
         let size = |n: usize| layout::product(&self.arena.nodes[n].shape);
         let n = &self.arena.nodes[next];
         n.op.role() == Role::Elementwise
             && size(next) == size(reduction)
-            && n.args.iter().all(|a| known.contains(a) || self.is_at_hand(*a) || self.is_beside(*a, reduction, 8))
-    }
-
-    /// If several functions read the result of a reduction together (`Fold::is_coded`), returns the node that depends on
-    /// all of them, and on which everything else depends that reads the result.
-    fn meeting(&self, reduction: usize, owner: usize) -> Option<usize> {
-        let NodeOp::Reduce(fold, _) = &self.arena.nodes[reduction].op else { return None };
-        if !fold.is_coded() {
-            return None;
-        }
-        let mut known: SmallVec<[usize; 32]> = smallvec![reduction];
-        // how often nodes that are not known use a known node
-        let mut open = self.facts[reduction].uses;
-        for next in (reduction + 1..self.count.min(reduction + MOST_READERS)).take_while(|n| *n != owner) {
-            let uses = self.arena.nodes[next].args.iter().filter(|a| known.contains(a)).count() as u32;
-            if uses == 0 {
-                continue;
-            }
-            if !self.continues(next, reduction, &known) {
-                return None;
-            }
-            open -= uses;
-            if open == 0 {
-                return Some(next);
-            }
-            open += self.facts[next].uses;
-            known.push(next);
-        }
-        None
+            && n.args.iter().all(|a| known == *a || self.is_at_hand(*a) || self.is_beside(*a, reduction, 8))
     }
 }

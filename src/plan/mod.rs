@@ -190,9 +190,9 @@ impl std::hash::Hasher for KeyHasher {
 }
 
 /// The maximum total size of all plans in bytes, including what a CPU has prepared for them and the tables of all
-/// threads. The actual total stays below 64 MiB, which leaves a margin for the plan that is being made. 48 MiB hold
-/// about 20,000 plans, more than any training step has.
-const MOST_BYTES: usize = 48 << 20;
+/// threads. The actual total stays below 64 MiB, which leaves a margin for the plan that is being made. 54 MiB hold
+/// more than 20,000 plans of usual size, more than any training step has.
+const MOST_BYTES: usize = 54 << 20;
 /// The size of a plan's entry in the shared cache in bytes, estimated for a half-empty table.
 const ENTRY: usize = 128;
 /// The length of the longest key that is cached, in words of 8 bytes: 2 MiB, so that one graph does not evict most

@@ -6,7 +6,7 @@ use crate::base::error::Result;
 use crate::base::layout::IntoAxes;
 use crate::graph::expr::{Expr, reduce};
 use crate::graph::ufunc::{
-    ARGMAX, ARGMIN, Component, ComputeKind, Definition, Fold, Form, Neutral, Term, all, arithmetic, squares,
+    ARGMAX, ARGMIN, Component, ComputeKind, Definition, Fold, Form, Neutral, OfSquares, Term, all, arithmetic, squares,
 };
 use std::panic::Location;
 
@@ -209,7 +209,9 @@ pub fn table_folds() -> Result<Vec<TableFold>> {
             types: DType::ALL.into_iter().filter(takes).collect(),
         })
     };
-    let of_squares = [DType::F32, DType::F64].into_iter().flat_map(|d| [false, true].map(|root| squares(d, root)));
+    let gives = [OfSquares::Root, OfSquares::Sum, OfSquares::Scale];
+    let kinds = [(DType::F32, true), (DType::F32, false), (DType::F64, true), (DType::F64, false)];
+    let of_squares = kinds.into_iter().flat_map(|(d, small)| gives.map(|gives| squares(d, gives, small)));
     of_functions.chain([*ARGMIN, *ARGMAX]).chain(of_squares).map(table_fold).collect()
 }
 

@@ -3,12 +3,54 @@
 //! sums take no longer, and their sums have the same bits in both kernels. Which blocks are computed again depends on
 //! the elements only.
 
-use super::{Frames, Job, Reduce, internal, out_of_memory, share};
+use super::{Frames, Job, Reduce, internal, of_kernel, out_of_memory, share};
 use crate::base::error::Result;
+use crate::base::heap::{Heap, block};
 use crate::cpu::bind::{BoundProgram, Run};
 use crate::cpu::program::TileOrder;
 use crate::cpu::tiles::{Frame, TileBounds};
-use std::sync::{Mutex, PoisonError};
+use crate::plan::kernel::Step;
+use crate::plan::make_room;
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+/// The kernel that computes blocks with a sum out of bounds. Few arrays have such blocks, so it is prepared for the first
+/// one.
+pub(super) struct Lazy {
+    /// The number of the plan's step.
+    step: usize,
+    /// For each input, whether it is the memory of the plan's first output. Empty if none is.
+    aliased: Box<[bool]>,
+    kernel: OnceLock<Box<Reduce>>,
+}
+
+impl Lazy {
+    pub fn new(step: usize, aliased: &[bool]) -> Lazy {
+        Lazy { step, aliased: aliased.into(), kernel: OnceLock::new() }
+    }
+
+    fn kernel(&self, run: &Run<'_>) -> Result<&Reduce> {
+        if let Some(kernel) = self.kernel.get() {
+            return Ok(kernel);
+        }
+        let Some(kernel) = run.plan.steps.get(self.step).and_then(Step::nest) else {
+            return Err(internal("sum", "no kernel for sums out of bounds"));
+        };
+        let made = Box::new(of_kernel(kernel, &self.aliased)?);
+        let bytes = made.heap();
+        if self.kernel.set(made).is_ok() && run.plan.is_kept {
+            run.plan.kept.count(bytes);
+            make_room();
+        }
+        self.kernel.get().map(|kernel| &**kernel).ok_or_else(|| internal("sum", "the kernel for sums is missing"))
+    }
+}
+
+impl Heap for Lazy {
+    /// Without the kernel, which is counted when it is made.
+    fn heap(&self) -> usize {
+        block(size_of_val(&*self.aliased))
+    }
+}
 
 /// The blocks of a run that have a sum out of bounds.
 #[derive(Default)]
@@ -50,6 +92,7 @@ impl Reduce {
     #[cold]
     pub(super) fn run_beyond(&self, run: &Run<'_>, blocks: Vec<usize>) -> Result<()> {
         let Some(beyond) = &self.beyond else { return Err(internal(self.program.name, "no kernel for other sums")) };
+        let beyond = beyond.kernel(run)?;
         let bound = &BoundProgram::new(&beyond.program, run)?;
         let Some(frames) = Frames::new(bound) else { return Err(out_of_memory(beyond.program.name)) };
         // rows that are not side by side are computed one by one

@@ -19,7 +19,7 @@ use super::tiles::{Frame, Frames, TileBounds};
 use super::work_sharing::share;
 use crate::base::error::Result;
 use crate::plan::kernel::{Kernel, Passes, TileSchedule, Tiling};
-use beyond::Beyond;
+use beyond::{Beyond, Lazy};
 use reading::{folds_blocks, folds_halves, folds_in_place};
 use shared::PartialResults;
 use smallvec::SmallVec;
@@ -51,17 +51,18 @@ pub(super) struct Reduce {
     /// The program that checks for indices out of bounds before the first write, so that a failed run writes nothing.
     checks: Option<Box<Reduce>>,
     /// The kernel that computes the blocks with a sum out of bounds (`beyond.rs`).
-    beyond: Option<Box<Reduce>>,
+    beyond: Option<Box<Lazy>>,
 }
 
-/// Prepares a kernel that has at least one outer index. `aliased` states for each input whether it is the memory of the
-/// plan's first output.
-pub(super) fn prepare(kernel: &Kernel, aliased: &[bool]) -> Result<Reduce> {
+/// Prepares the kernel of step `number` of a plan, which has at least one outer index. `aliased` states for each input
+/// whether it is the memory of the plan's first output.
+pub(super) fn prepare(number: usize, kernel: &Kernel, aliased: &[bool]) -> Result<Reduce> {
     let Some(ordinary) = kernel.schedule.ordinary() else { return of_kernel(kernel, aliased) };
-    let beyond = of_kernel(kernel, aliased)?;
     let made = of_kernel(ordinary, aliased)?;
-    let may_overwrite = aliased.contains(&true) && made.stores_before_a_sum();
-    Ok(if may_overwrite { beyond } else { Reduce { beyond: Some(Box::new(beyond)), ..made } })
+    if aliased.contains(&true) && made.stores_before_a_sum() {
+        return of_kernel(kernel, aliased);
+    }
+    Ok(Reduce { beyond: Some(Box::new(Lazy::new(number, aliased))), ..made })
 }
 
 fn of_kernel(kernel: &Kernel, aliased: &[bool]) -> Result<Reduce> {
@@ -156,6 +157,9 @@ impl Reduce {
     /// Runs the kernel on the buffers of a run.
     #[inline]
     pub fn run(&self, run: &Run<'_>) -> Result<()> {
+        if run.rehearses && self.beyond.is_some() {
+            self.run_beyond(run, vec![])?;
+        }
         match &self.direct {
             Some(direct) => match direct.run(&self.program, run)? {
                 true => Ok(()),
@@ -188,7 +192,7 @@ impl Reduce {
         let Some(frames) = Frames::new(bound) else { return Err(out_of_memory(program.name)) };
         if run.rehearses {
             frames.end();
-            return if self.beyond.is_some() { self.run_beyond(run, vec![]) } else { Ok(()) };
+            return Ok(());
         }
         let job = Job { bound, frames: &frames, reduce: self, part, beyond: Beyond::default() };
         let parts = n.div_ceil(part).max(1);

@@ -18,8 +18,8 @@ pub(crate) mod special;
 
 pub(crate) use define::define;
 pub(crate) use fold::{
-    ARGMAX, ARGMIN, Component, Fold, FoldOperation, FoldOrder, FoldProgram, FoldStep, Form, MOST_COMPONENTS, Programs,
-    SUM_OF_CHAINS, Scales, Term, scales, squares,
+    ARGMAX, ARGMIN, Component, Fold, FoldOperation, FoldOrder, FoldProgram, FoldStep, Form, MOST_COMPONENTS, OfSquares,
+    Programs, SUM_OF_CHAINS, Term, scales, squares,
 };
 #[cfg(any(feature = "testing", feature = "kernels"))]
 pub(crate) use fold::{ComputeKind, Definition};

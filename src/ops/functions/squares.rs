@@ -1,5 +1,5 @@
-//! Sums of squares whose squares may overflow or underflow, for norms and deviations. The folds `squares` and `norm`
-//! (`graph/ufunc/fold/rows.rs`) also sum the squares of scaled elements. Such a sum is used only where the ordinary sum
+//! Sums of squares whose squares may overflow or underflow, for norms and deviations. The folds
+//! `norm`, `squares` and `scale of squares` (`graph/ufunc/fold/rows.rs`) also sum the squares of scaled elements. Such a sum is used only where the ordinary sum
 //! has lost digits, and elsewhere results have the bits of the ordinary formula.
 
 use super::sums::{count, expanded, gone, kept, mean_at, root_or_zero};
@@ -7,7 +7,7 @@ use crate::base::dtype::{DType, Scalar};
 use crate::base::error::Loc;
 use crate::base::layout::AxesArg;
 use crate::graph::expr::{Expr, Operand, Reach, binary, choose, reduce, unary};
-use crate::graph::ufunc::{Fold, Scales, arithmetic, float, logic, scales, squares};
+use crate::graph::ufunc::{Fold, OfSquares, arithmetic, float, logic, scales, squares};
 use smallvec::smallvec;
 
 /// The dtype of the elements before they are cast to f32 or f64: the squares of few dtypes leave the range of f32.
@@ -55,7 +55,7 @@ pub(crate) fn norm_at(op: &'static str, x: &Expr, from: DType, axes: &AxesArg, a
         let sum = reduce(op, Fold::of(&arithmetic::add), &unary(&arithmetic::square, x, at), axes, at);
         return root_or_zero(sum, at);
     }
-    let norm = reduce(op, squares(x.0.dtype, true), x, &gone(axes), at);
+    let norm = reduce(op, squares(x.0.dtype, OfSquares::Root, true), x, &gone(axes), at);
     if norm.error().is_some() {
         return norm;
     }
@@ -81,85 +81,53 @@ pub(crate) fn slope_of_root(x: &Expr, root: &Expr, g: &Expr, axes: &AxesArg, at:
 
 /// Sums of squares along axes. They do not have these axes.
 pub(crate) struct Squares {
-    /// The sums. Where `scaled` is true, an element is not a sum but stands for one.
+    /// The sums of the squares of the scaled elements.
     sum: Expr,
-    scaled: Option<Scaled>,
-}
-
-/// What the sums of squares that are beyond the bounds stand for. Elsewhere the numbers are harmless.
-struct Scaled {
-    is: Expr,
-    /// The square root of the sum, times `scale`, which is a power of two.
-    root: Expr,
-    scale: Expr,
+    /// The scales, which are powers of two, or 1 if the sum of the squares is in the bounds of `Scales`. `None` if all
+    /// are 1.
+    scale: Option<Expr>,
 }
 
 impl Squares {
-    /// Sums the squares of `x`, which is f64 or f32. Its elements were computed from elements of the dtype `from`.
-    pub fn of(op: &'static str, x: &Expr, from: DType, axes: &AxesArg, at: Loc) -> Squares {
+    /// Sums the squares of `x`, which is f64 or f32. Its elements were computed from elements of the dtype `from`. Small
+    /// squares may underflow if `small` is false.
+    pub fn of(op: &'static str, x: &Expr, from: DType, small: bool, axes: &AxesArg, at: Loc) -> Squares {
         if !may_leave(from) {
             let sum = reduce(op, Fold::of(&arithmetic::add), &unary(&arithmetic::square, x, at), &gone(axes), at);
-            return Squares { sum, scaled: None };
+            return Squares { sum, scale: None };
         }
-        let sum = reduce(op, squares(x.0.dtype, false), x, &gone(axes), at);
+        let [sum, scale] = [OfSquares::Sum, OfSquares::Scale]
+            .map(|gives| reduce(op, squares(x.0.dtype, gives, small), x, &gone(axes), at));
         if sum.error().is_some() {
-            return Squares { sum, scaled: None };
+            return Squares { sum, scale: None };
         }
-        let (of, along) = (x.clone(), kept(axes));
+        let scale = scale.stop_gradient();
+        let (of, factor, along) = (x.clone(), scale.clone(), gone(axes));
         let back = move |g: &Expr, at: Loc| {
-            let squares = Squares::of(op, &of, from, &along, at);
-            let twice = times(g, 2.0, at);
-            // where the sum is the negative root of the squares, times the scale
-            let of_root = |s: &Scaled| unary(&arithmetic::negative, over(times(g, &s.scale, at), &s.root, at), at);
-            let slope = expanded(squares.choose(of_root, twice, at), &of, &along, at);
-            Ok(vec![times(squares.scale(&of, &along, at), slope, at)])
+            // the square of the scale may overflow, so the two factors are not multiplied
+            let twice = times(times(g, 2.0, at), &factor, at);
+            let [twice, factor] = [twice, factor.clone()].map(|e| expanded(e, &of, &kept(&along), at));
+            Ok(vec![times(times(&of, factor, at), twice, at)])
         };
         let sum = sum.with_rule_of(vec![x.clone()], Some(Box::new(back)), Reach::Along(gone(axes)));
-        let is = unary(&logic::signbit, &sum, at);
-        let Scales { scales: [large, small], between, .. } = *scales(sum.0.dtype);
-        let root = unary(&arithmetic::abs, &sum, at);
-        let is_large = binary(&logic::less, &sum, -between, at);
-        let scale = choose(is_large, number(large, &sum, at), small, at);
-        Squares { sum, scaled: Some(Scaled { is, root, scale }) }
+        Squares { sum, scale: Some(scale) }
     }
 
-    /// Chooses, for each sum, between what `scaled` returns and `ordinary`.
-    fn choose(&self, scaled: impl FnOnce(&Scaled) -> Expr, ordinary: Expr, at: Loc) -> Expr {
-        match &self.scaled {
-            Some(s) => choose(&s.is, scaled(s), ordinary, at),
-            None => ordinary,
-        }
+    /// Divides by the scale as often as `times` says.
+    fn unscaled(&self, e: Expr, times: usize, at: Loc) -> Expr {
+        self.scale.iter().cycle().take(times).fold(e, |e, scale| over(e, scale, at))
     }
 
     /// Returns the sums of squares, which may overflow.
+    #[cfg(feature = "train")]
     pub fn value(&self, at: Loc) -> Expr {
-        let square = |s: &Scaled| unary(&arithmetic::square, over(&s.root, &s.scale, at), at);
-        self.choose(square, self.sum.clone(), at)
+        self.unscaled(self.sum.clone(), 2, at)
     }
 
     /// Returns the square roots of the sums.
+    #[cfg(feature = "train")]
     pub fn root(&self, at: Loc) -> Expr {
-        self.choose(|s| over(&s.root, &s.scale, at), root_or_zero(self.sum.clone(), at), at)
-    }
-
-    /// Returns the square roots of the means of the squares plus `eps`. Each mean is that of `n` elements. Where the sum
-    /// is scaled, so is the root.
-    fn root_of_mean(&self, n: f64, eps: f64, at: Loc) -> Expr {
-        let mean = over(&self.sum, n, at);
-        let ordinary = unary(&float::sqrt, binary(&arithmetic::add, mean, eps, at), at);
-        let scaled = |s: &Scaled| {
-            // the square of the scale may overflow, so the roots are added
-            let root = times(&s.root, n.recip().sqrt(), at);
-            binary(&float::hypot, root, times(&s.scale, eps.max(0.0).sqrt(), at), at)
-        };
-        self.choose(scaled, ordinary, at)
-    }
-
-    /// Multiplies `x` by the scale where the sum along `axes` is scaled.
-    fn scale(&self, x: &Expr, axes: &AxesArg, at: Loc) -> Expr {
-        let Some(s) = &self.scaled else { return x.clone() };
-        let [is, scale] = [&s.is, &s.scale].map(|e| expanded(e.clone(), x, &kept(axes), at));
-        choose(is, times(x, scale, at), x, at)
+        self.unscaled(root_or_zero(self.sum.clone(), at), 1, at)
     }
 }
 
@@ -181,25 +149,20 @@ impl Spread {
     /// The deviations from a rounded mean do not sum to 0, which makes the sum of their squares too large. This excess is
     /// subtracted, as in the corrected two-pass algorithm (Chan, Golub and LeVeque 1983).
     pub fn of(&self, x: &Expr, deviation: &Expr, axes: &AxesArg, at: Loc) -> Expr {
-        let Spread { op, from, n, degrees, root } = self.clone();
-        let squares = Squares::of(op, deviation, from, axes, at);
-        let rest = reduce(op, Fold::of(&arithmetic::add), deviation, &gone(axes), at);
-        let variance = |squares: &Expr, rest: &Expr| {
-            let excess = over(unary(&arithmetic::square, rest, at), &n, at);
-            let sum = binary(&arithmetic::maximum, binary(&arithmetic::subtract, squares, excess, at), 0.0, at);
-            over(sum, &degrees, at)
+        let squares = Squares::of(self.op, deviation, self.from, true, axes, at);
+        let rest = reduce(self.op, Fold::of(&arithmetic::add), deviation, &gone(axes), at);
+        let rest = match &squares.scale {
+            // if the sum of the deviations overflows, it is not known
+            Some(scale) => choose(unary(&logic::isfinite, &rest, at), times(&rest, scale, at), 0.0, at),
+            None => rest,
         };
-        let ordinary = variance(&squares.sum, &rest);
-        let ordinary = if root { unary(&float::sqrt, ordinary, at) } else { ordinary };
-        let scaled = |s: &Scaled| {
-            // divided by the root, whose square then is 1; if the sum has overflowed, it is not known
-            let rest = over(times(&rest, &s.scale, at), &s.root, at);
-            let rest = choose(unary(&logic::isfinite, &rest, at), &rest, 0.0, at);
-            let part = unary(&float::sqrt, variance(&number(1.0, &rest, at), &rest), at);
-            let deviation = over(times(&s.root, part, at), &s.scale, at);
-            if root { deviation } else { unary(&arithmetic::square, deviation, at) }
+        let excess = over(unary(&arithmetic::square, rest, at), &self.n, at);
+        let sum = binary(&arithmetic::maximum, binary(&arithmetic::subtract, &squares.sum, excess, at), 0.0, at);
+        let variance = over(sum, &self.degrees, at);
+        let result = match self.root {
+            true => squares.unscaled(unary(&float::sqrt, variance, at), 1, at),
+            false => squares.unscaled(variance, 2, at),
         };
-        let result = squares.choose(scaled, ordinary, at);
         if result.error().is_some() {
             return result;
         }
@@ -225,11 +188,34 @@ pub(crate) fn normalised(
     (centred, eps): (bool, f64),
     at: Loc,
 ) -> Expr {
-    let elements =
-        if centred { binary(&arithmetic::subtract, x, mean_at(op, x, &kept(axes), at), at) } else { x.clone() };
-    let squares = Squares::of(op, &elements, from, axes, at);
-    let root = expanded(squares.root_of_mean(count(x, axes) as f64, eps, at), x, &kept(axes), at);
-    let result = over(squares.scale(&elements, axes, at), &root, at);
+    let elements = match centred {
+        true => binary(&arithmetic::subtract, x, mean_at(op, x, &kept(axes), at), at),
+        false => x.clone(),
+    };
+    // squares that are below the bounds do not count beside `eps`, unless it is as small
+    let unit = if x.0.dtype == DType::F64 { f64::EPSILON } else { f32::EPSILON as f64 };
+    let small = eps < scales(x.0.dtype).bounds[0] / unit;
+    let squares = Squares::of(op, &elements, from, small, axes, at);
+    let mean = over(&squares.sum, count(x, axes) as f64, at);
+    // `eps` times the square of the scale
+    let eps_scaled = match &squares.scale {
+        Some(scale) => {
+            times(times(scale, eps, at), mutant!(epsilon_scaled_once, number(1.0, scale, at), scale.clone()), at)
+        }
+        None => number(eps, &mean, at),
+    };
+    let root = unary(&float::sqrt, binary(&arithmetic::add, mean, eps_scaled, at), at);
+    let wide = |e: Expr| expanded(e, x, &kept(axes), at);
+    // the root of small squares may be subnormal, so it stays scaled, and the elements are scaled too
+    let [factor, root] = match (&squares.scale, small) {
+        (Some(scale), true) => [Some(wide(scale.clone())), Some(wide(root))],
+        _ => [None, Some(wide(squares.unscaled(root, 1, at)))],
+    };
+    let divided = move |e: &Expr, at: Loc| {
+        let scaled = factor.iter().fold(e.clone(), |e, factor| times(e, factor, at));
+        root.iter().fold(scaled, |e, root| over(e, root, at))
+    };
+    let result = divided(&elements, at);
     if result.error().is_some() {
         return result;
     }
@@ -239,8 +225,7 @@ pub(crate) fn normalised(
         let mean = |e: &Expr| mean_at(op, e, &kept(&along), at);
         let change = times(&out, mean(&times(g, &out, at)), at);
         let g = if centred { binary(&arithmetic::subtract, g, mean(g), at) } else { g.clone() };
-        let slope = over(binary(&arithmetic::subtract, g, change, at), &root, at);
-        Ok(vec![squares.scale(&slope, &along, at)])
+        Ok(vec![divided(&binary(&arithmetic::subtract, g, change, at), at)])
     };
     result.with_rule_of(vec![x.clone()], Some(Box::new(back)), Reach::Along(axes.clone()))
 }

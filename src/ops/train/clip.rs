@@ -48,7 +48,7 @@ pub fn clip_by_global_norm<P: Parameters>(grads: &P, most: f64) -> P::With<Expr>
     // a sum of squares may overflow, which the norm does not
     let norm = between(|| {
         let all = (..).into_axes();
-        let squares: Vec<Squares> = list.iter().map(|g| Squares::of(OP, &wide(g), g.0.dtype, &all, at)).collect();
+        let squares: Vec<Squares> = list.iter().map(|g| Squares::of(OP, &wide(g), g.0.dtype, true, &all, at)).collect();
         norm_of(&squares, at)
     });
     let Some(norm) = norm else { return built(grads, vec![], OP, at) };

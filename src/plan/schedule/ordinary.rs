@@ -2,8 +2,8 @@
 //! and so takes no longer than if squares could not overflow. For the rows whose sums are out of bounds, the CPU runs
 //! the kernel itself.
 
-use crate::base::dtype::DType;
-use crate::graph::ufunc::{Fold, Ufunc, arithmetic, float, logic};
+use crate::base::dtype::Scalar;
+use crate::graph::ufunc::{Fold, OfSquares, Ufunc, arithmetic, float};
 use crate::plan::kernel::{Gives, Kernel, KernelReduction, Op, Source, Tiling};
 use crate::plan::split::used_loads;
 use smallvec::smallvec;
@@ -17,38 +17,33 @@ pub(super) fn ordinary(kernel: &Kernel) -> Option<Kernel> {
     }
     let mut made = Kernel { values: Vec::with_capacity(kernel.values.len()), ..kernel.clone() };
     let mut number: Vec<usize> = Vec::with_capacity(kernel.values.len());
-    // a sum of squares and the square root that is computed from it are not negative, so a select by the sign of one is
-    // its last operand
-    let (mut sums, mut positive, mut never) = (vec![], vec![], vec![]);
+    // each sum, with the elements of which it is computed, and the scales, which are 1
+    let (mut sums, mut ones): (Vec<(usize, Fold, usize)>, Vec<usize>) = (vec![], vec![]);
     for value in &kernel.values {
         let mut op = value.op.clone();
         op.map_operands(|a| number[a]);
         let new = if let Op::Reduce(r) = &op
-            && let Some((x, function, sum, then)) = plain(r)
+            && let Some((x, function, fold, gives)) = plain(r)
         {
-            let (dtype, inner) = (made.values[x].dtype, made.values[x].inner);
-            let of_x = made.push(Op::Ufunc(function, smallvec![x]), dtype, inner);
-            let sum = made.push(Op::reduce(sum, of_x, r.element), value.dtype, false);
-            sums.push(sum);
-            positive.push(sum);
-            match then {
-                Some(then) => made.push(Op::Ufunc(then, smallvec![sum]), value.dtype, false),
-                None => sum,
+            let known = sums.iter().find(|(of, by, _)| *of == x && *by == fold).map(|known| known.2);
+            let sum = known.unwrap_or_else(|| {
+                let (dtype, inner) = (made.values[x].dtype, made.values[x].inner);
+                let of_x = made.push(Op::Ufunc(function, smallvec![x]), dtype, inner);
+                let sum = made.push(Op::reduce(fold, of_x, r.element), value.dtype, false);
+                sums.push((x, fold, sum));
+                sum
+            });
+            match gives {
+                OfSquares::Root => made.push(Op::Ufunc(&float::sqrt, smallvec![sum]), value.dtype, false),
+                OfSquares::Sum => sum,
+                OfSquares::Scale => {
+                    let one = Scalar::Float(1.0).bits(value.dtype);
+                    ones.push(made.push(Op::Constant(one), value.dtype, false));
+                    made.values.len() - 1
+                }
             }
-        } else if let Some(args) = calls(&op, &arithmetic::abs).filter(|args| positive.contains(&args[0])) {
-            args[0]
-        } else if calls(&op, &logic::signbit).is_some_and(|args| positive.contains(&args[0])) {
-            never.push(made.values.len());
-            made.push(Op::Constant(0), DType::Bool, value.inner)
-        } else if let Some(args) = calls(&op, &logic::SELECT).filter(|args| never.contains(&args[0])) {
-            let other = args[2];
-            if calls(&made.values[other].op, &float::sqrt).is_some() {
-                positive.push(other);
-            }
-            match made.values[other].inner == value.inner {
-                true => other,
-                false => made.push(op, value.dtype, value.inner),
-            }
+        } else if let Some(same) = unscaled(&op, &ones).filter(|same| made.values[*same].inner == value.inner) {
+            same
         } else {
             made.push(op, value.dtype, value.inner)
         };
@@ -57,10 +52,19 @@ pub(super) fn ordinary(kernel: &Kernel) -> Option<Kernel> {
     made.stores.iter_mut().for_each(|s| s.map_operands(|v| number[v]));
     // without its sum, a kernel would not notice that the sum is out of bounds
     let needed = made.needed(made.stores.iter().flat_map(|s| s.operands()));
-    sums.iter().all(|s| needed[*s]).then(|| {
+    sums.iter().all(|(.., sum)| needed[*sum]).then(|| {
         used(&mut made);
         made
     })
+}
+
+/// Returns the operand that is multiplied or divided by a value of `ones`.
+fn unscaled(op: &Op, ones: &[usize]) -> Option<usize> {
+    match calls(op, &arithmetic::multiply).or_else(|| calls(op, &arithmetic::divide))? {
+        [a, b] if ones.contains(b) => Some(*a),
+        [a, b] if ones.contains(a) && calls(op, &arithmetic::multiply).is_some() => Some(*b),
+        _ => None,
+    }
 }
 
 /// Returns the operands of a call of the function `row`, or `None` for another operation.
@@ -75,9 +79,9 @@ fn calls<'a>(op: &'a Op, row: &Ufunc) -> Option<&'a [usize]> {
 }
 
 /// If a reduction has a fold with bounds, returns the value that it reduces, and the result of `Fold::ordinary`.
-fn plain(r: &KernelReduction) -> Option<(usize, &'static Ufunc, Fold, Option<&'static Ufunc>)> {
+fn plain(r: &KernelReduction) -> Option<(usize, &'static Ufunc, Fold, OfSquares)> {
     let (Source::Elements { x, .. }, Gives::Result) = (&r.source, r.gives) else { return None };
-    r.fold.ordinary().map(|(function, sum, then)| (*x, function, sum, then))
+    r.fold.ordinary().map(|(function, sum, gives)| (*x, function, sum, gives))
 }
 
 /// Removes the values and loads that no store needs.

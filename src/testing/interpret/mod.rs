@@ -21,7 +21,7 @@ use crate::base::dtype::{DType, Scalar};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::layout::IndexMode;
 use crate::graph::expr::{Binding, Expr, Node, NodeOp};
-use crate::graph::ufunc::{Class, Extreme, Fold, Form, Ufunc, scales};
+use crate::graph::ufunc::{Class, Extreme, Fold, Form, OfSquares, Ufunc, scales};
 use crate::plan::{self, Stored};
 use place::{broadcast_places, each_index, groups, read, view_places};
 use std::collections::{HashMap, HashSet};

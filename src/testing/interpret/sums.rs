@@ -13,11 +13,11 @@ impl Interpreter {
                 let largest = row.reduce.and_then(|r| r.picks) == Some(Extreme::Largest);
                 return integers(&|g| position(&x.elements, g, if largest { -1 } else { 1 }));
             }
-            Form::SumOf { then, .. } => {
+            Form::SumOf { gives, .. } => {
                 let v = x.elements.floats();
                 let one = |g: &Vec<usize>| {
                     let list: Vec<BoundedReal> = g.iter().map(|i| v[*i]).collect();
-                    self.squares(n.dtype, &list, then.is_some())
+                    self.squares(n.dtype, &list, gives, fold)
                 };
                 return ElementList::Floats(groups.iter().map(one).collect());
             }
@@ -107,17 +107,17 @@ impl Interpreter {
         self.total(wide(dtype), &sum, sum.tree())
     }
 
-    /// Returns the sum of squares of f32 or f64 as the fold [`ufunc::squares`] returns it, or its root.
+    /// Returns what the fold [`ufunc::squares`] of f32 or f64 gives.
     ///
     /// [`ufunc::squares`]: crate::graph::ufunc::squares
-    fn squares(&self, dtype: DType, list: &[BoundedReal], root: bool) -> BoundedReal {
+    fn squares(&self, dtype: DType, list: &[BoundedReal], gives: OfSquares, fold: Fold) -> BoundedReal {
         let largest = list.iter().map(|x| x.value.abs()).fold(0.0, f64::max);
         // a GPU may replace subnormal numbers by 0
         if self.rules.gpu && largest < number::smallest_normal(dtype) && largest > 0.0 {
             return BoundedReal::unknown();
         }
         if list.iter().any(|x| x.is_unknown() || !x.value.is_finite()) || largest == 0.0 {
-            let is_zero = list.iter().all(|x| x.value == 0.0 && x.error == 0.0);
+            let is_zero = list.iter().all(|x| x.value == 0.0 && x.error == 0.0) && gives != OfSquares::Scale;
             return if is_zero { BoundedReal::exact(0.0) } else { BoundedReal::unknown() };
         }
         // the norm, from elements that are divided by a power of two near the largest one
@@ -128,16 +128,26 @@ impl Interpreter {
         let steps = (list.len() as f64).log2().ceil() + 20.0;
         let norm = sum.sqrt() * scale;
         let relative = steps * unit + error / norm + list.len() as f64 * 2f64.powi(-50);
-        let scales = scales(dtype);
-        let [low, high] = scales.bounds.map(f64::sqrt);
+        let [large, small] = scales(dtype).factors;
+        let [low, high] = fold.bounds().unwrap_or_default().map(f64::sqrt);
         let near = |bound: f64| (norm / bound - 1.0).abs() <= 2.0 * relative;
-        let (value, tiny) = match root {
-            true => (norm, number::spacing(dtype, 0.0)),
-            // near a bound, either form of the result is right
-            false if near(low) || near(high) => return BoundedReal::unknown(),
-            false if low < norm && norm < high => (sum * scale * scale, 0.0),
-            false => (-norm * scales.scales[(norm < high) as usize], 0.0),
+        let factor = if norm > high {
+            large
+        } else if norm < low {
+            small
+        } else {
+            1.0
         };
+        let value = match gives {
+            OfSquares::Root => norm,
+            // near a bound, either result is right; small squares that are not scaled may underflow
+            _ if near(low) || near(high) || norm < scales(dtype).bounds[0].sqrt() && low == 0.0 => {
+                return BoundedReal::unknown();
+            }
+            OfSquares::Scale => return BoundedReal::exact(factor),
+            OfSquares::Sum => (norm * factor) * (norm * factor),
+        };
+        let tiny = if gives == OfSquares::Root { number::spacing(dtype, 0.0) } else { 0.0 };
         match relative < 0.1 && value.abs() < number::largest(dtype) / 2.0 {
             true => BoundedReal { value, error: 2.0 * relative * value.abs() + tiny },
             false => BoundedReal::unknown(),

@@ -16,7 +16,7 @@ mod program;
 mod rows;
 
 pub(crate) use program::{FoldOperation, FoldProgram, FoldStep, Term};
-pub(crate) use rows::{ARGMAX, ARGMIN, SUM_OF_CHAINS, Scales, scales, squares};
+pub(crate) use rows::{ARGMAX, ARGMIN, OfSquares, SUM_OF_CHAINS, scales, squares};
 
 use super::{Neutral, Ufunc};
 use crate::base::dtype::{Compute, DType};
@@ -84,9 +84,9 @@ pub(crate) enum Form {
     /// first wins.
     FirstOf(&'static Ufunc),
     /// A sum of a function of the elements, such as their squares. While it is in the bounds of the row, the result of
-    /// the fold is this sum, or the function `then` of it. Another sum makes the CPU reduce the elements again by the
-    /// formulas. A GPU uses the formulas in any case.
-    SumOf { function: &'static Ufunc, then: Option<&'static Ufunc> },
+    /// the fold is this sum, or is computed from it as `gives` says. Another sum makes the CPU compute all sums of the
+    /// state. A GPU computes all of them in any case.
+    SumOf { function: &'static Ufunc, gives: OfSquares },
 }
 
 /// The order in which a reduction must combine its elements.
@@ -225,18 +225,13 @@ impl Fold {
         self.bounds.map(|bounds| bounds.map(f64::from_bits))
     }
 
-    /// Returns the function whose sum is the result while it is in the bounds, the sum itself, which has the same bounds,
-    /// and the function of the sum that is the result. Returns `None` for a fold of another form.
-    pub fn ordinary(&self) -> Option<(&'static Ufunc, Fold, Option<&'static Ufunc>)> {
+    /// Returns the function of elements whose sum decides about the result, the sum itself, which has the same bounds, and
+    /// what the fold gives. Returns `None` for a fold of another form.
+    pub fn ordinary(&self) -> Option<(&'static Ufunc, Fold, OfSquares)> {
         match self.form {
-            Form::SumOf { function, then } => Some((function, rows::bounded_sum(self.bounds), then)),
+            Form::SumOf { function, gives } => Some((function, rows::bounded_sum(self.bounds), gives)),
             Form::Function(_) | Form::FirstOf(_) | Form::Formulas => None,
         }
-    }
-
-    /// Returns whether several functions read the result together, because its sign tells how to read it.
-    pub fn is_coded(&self) -> bool {
-        matches!(self.form, Form::SumOf { then: None, .. })
     }
 
     /// Returns whether a state is a value like an element, so that partial results are combined like elements.

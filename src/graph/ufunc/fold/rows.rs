@@ -91,48 +91,43 @@ pub(crate) struct Scales {
     /// The factors of the elements for the sum of large squares, and for the sum of small ones. No square overflows or
     /// underflows that matters if the ordinary sum is beyond the bounds.
     pub factors: [f64; 2],
-    /// The scaled root that stands for a sum beyond the bounds is the root times the first number if it is large, and
-    /// times the second one if it is small. Products with the first are greater than `between`, those with the second
-    /// are less.
-    pub scales: [f64; 2],
-    pub between: f64,
+}
+
+/// What a fold of squares returns.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) enum OfSquares {
+    /// The square root of the sum of squares.
+    Root,
+    /// The sum of the squares of scaled elements.
+    Sum,
+    /// The scale: 1, if the ordinary sum is in the bounds of [`Scales`], or else one of the factors.
+    Scale,
 }
 
 const fn power(n: i64) -> f64 {
     f64::from_bits(((1023 + n) as u64) << 52)
 }
 
-static OF_F32: Scales = Scales {
-    bounds: [power(-102), power(127)],
-    factors: [power(-96), power(100)],
-    scales: [power(-66), power(40)],
-    between: power(-6),
-};
+static OF_F32: Scales = Scales { bounds: [power(-102), power(127)], factors: [power(-96), power(100)] };
 
-static OF_F64: Scales = Scales {
-    bounds: [power(-969), power(1023)],
-    factors: [power(-768), power(800)],
-    scales: [power(-540), power(400)],
-    between: power(-50),
-};
+static OF_F64: Scales = Scales { bounds: [power(-969), power(1023)], factors: [power(-768), power(800)] };
 
 /// Returns the scales of squares that are computed in f64 or, for any other dtype, in f32.
 pub(crate) fn scales(dtype: DType) -> &'static Scales {
     if dtype == DType::F64 { &OF_F64 } else { &OF_F32 }
 }
 
-/// Returns the fold of the sum of squares of elements of a type, f64 or f32, for any sizes of elements. In one walk it
-/// sums the squares, and the squares of the scaled elements (as LAPACK's `nrm2` does after Blue, 1978, but each element
-/// is in all three sums).
-///
-/// If `root` is true, the result is the square root of the sum. Otherwise it is the sum, where it is in the bounds of
-/// [`Scales`] or 0, and elsewhere the scaled root with a negative sign.
-pub(crate) fn squares(dtype: DType, root: bool) -> Fold {
-    static FOLDS: LazyLock<[Fold; 4]> = LazyLock::new(|| {
-        [(&OF_F32, false), (&OF_F32, true), (&OF_F64, false), (&OF_F64, true)]
-            .map(|(scales, root)| Fold::intern(sum_of_squares(scales, root)))
+/// Returns a fold of the squares of elements of a type, f64 or f32, for any sizes of elements. In one walk it sums the
+/// squares, and the squares of the scaled elements (as LAPACK's `nrm2` does after Blue, 1978, but each element is in all
+/// sums). If `small` is false, small squares may underflow, so there is one sum less.
+pub(crate) fn squares(dtype: DType, gives: OfSquares, small: bool) -> Fold {
+    const GIVES: [OfSquares; 3] = [OfSquares::Root, OfSquares::Sum, OfSquares::Scale];
+    static FOLDS: LazyLock<Vec<Fold>> = LazyLock::new(|| {
+        let kinds = [&OF_F32, &OF_F64].into_iter().flat_map(|scales| [false, true].map(|small| (scales, small)));
+        let all = kinds.flat_map(|(scales, small)| GIVES.map(|gives| sum_of_squares(scales, gives, small)));
+        all.map(Fold::intern).collect()
     });
-    FOLDS[2 * (dtype == DType::F64) as usize + root as usize]
+    FOLDS[6 * (dtype == DType::F64) as usize + 3 * small as usize + gives as usize]
 }
 
 /// Returns the sum of elements, for which the CPU checks that it is in these bounds.
@@ -140,7 +135,7 @@ pub(super) fn bounded_sum(bounds: Option<[u64; 2]>) -> Fold {
     Fold::intern(Definition { name: "bounded sum", bounds, ..of_function(&arithmetic::add) })
 }
 
-fn sum_of_squares(of: &Scales, root: bool) -> Definition {
+fn sum_of_squares(of: &Scales, gives: OfSquares, small: bool) -> Definition {
     let number = |x: f64| Term::Number(x.to_bits(), ComputeKind::Operand);
     let times = |x, factor: f64| Term::call(&arithmetic::multiply, &[x, number(factor)]);
     let square = |x| Term::call(&arithmetic::square, &[x]);
@@ -148,31 +143,44 @@ fn sum_of_squares(of: &Scales, root: bool) -> Definition {
     let both = |x, y| Term::call(&logic::logical_and, &[x, y]);
     let either = |condition, x, y| Term::call(&logic::SELECT, &[condition, x, y]);
     let at_most = |x, y| Term::call(&logic::less_equal, &[x, y]);
-    let root_of = |n| Term::call(&float::sqrt, &[A(n)]);
-    let [low, high] = of.bounds;
-    let [large, small] = of.factors;
-    // the factors of the scaled roots: the root itself, or the root that the result stands for
-    let [of_large, of_small] = if root { [1.0, 1.0] } else { of.scales };
-    let is_ordinary = both(at_most(number(low), A(0)), at_most(A(0), number(high)));
+    let bounds = if small { of.bounds } else { [0.0, of.bounds[1]] };
+    let [low, high] = bounds.map(number);
+    let [of_large, of_small] = of.factors;
+    let is_ordinary = if small { both(at_most(low, A(0)), at_most(A(0), high)) } else { at_most(A(0), high) };
+    // what is computed from the sum, and from the sums of scaled squares with their factors
+    let result = |n: usize, factor: f64| match gives {
+        OfSquares::Root => times(Term::call(&float::sqrt, &[A(n)]), 1.0 / factor),
+        OfSquares::Sum => A(n),
+        OfSquares::Scale => number(factor),
+    };
     // a NaN is in all sums, so it is the result
-    let is_large = Term::call(&logic::less, &[number(high), A(0)]);
-    let scaled = either(is_large, times(root_of(1), of_large / large), times(root_of(2), of_small / small));
-    // 0 is subtracted from, not negated, because the result for zeros is +0
-    let coded = Term::call(&arithmetic::subtract, &[number(0.0), scaled]);
+    let is_large = Term::call(&logic::less, &[high, A(0)]);
+    let scaled = if small { either(is_large, result(1, of_large), result(2, of_small)) } else { result(1, of_large) };
+    let ordinary = match gives {
+        OfSquares::Root => Term::call(&float::sqrt, &[A(0)]),
+        OfSquares::Sum | OfSquares::Scale => result(0, 1.0),
+    };
     let part = Component { kind: ComputeKind::Operand, init: Neutral::Zero };
+    let lift = [square(X), square(times(X, of_large)), square(times(X, of_small))];
+    let combine = [sum(0), sum(1), sum(2)];
+    let count = if small { 3 } else { 2 };
     Definition {
-        name: if root { "norm" } else { "squares" },
+        name: match gives {
+            OfSquares::Root => "norm",
+            OfSquares::Sum => "squares",
+            OfSquares::Scale => "scale of squares",
+        },
         method: "sum",
-        state: Component::list(&[part; 3]),
-        lift: Term::list(&[square(X), square(times(X, large)), square(times(X, small))]),
-        combine: Term::list(&[sum(0), sum(1), sum(2)]),
-        finish: if root { either(is_ordinary, root_of(0), scaled) } else { either(is_ordinary, A(0), coded) },
+        state: Component::list(&[part; 3][..count]),
+        lift: Term::list(&lift[..count]),
+        combine: Term::list(&combine[..count]),
+        finish: either(is_ordinary, ordinary, scaled),
         result: ComputeKind::Operand,
-        empty: Some(0f64.to_bits()),
+        empty: Some(if gives == OfSquares::Scale { 1f64 } else { 0f64 }.to_bits()),
         commutative: true,
         exact: false,
         in_sequence: false,
-        bounds: Some(of.bounds.map(f64::to_bits)),
-        form: Form::SumOf { function: &arithmetic::square, then: root.then_some(&float::sqrt) },
+        bounds: Some(bounds.map(f64::to_bits)),
+        form: Form::SumOf { function: &arithmetic::square, gives },
     }
 }
