@@ -92,6 +92,9 @@ pub(super) fn assign(kernel: &Kernel, wanted: Request<'_>) -> Result<Program> {
     c.check_registers()?;
     let mut program = c.program;
     program.arena = c.arena.size;
+    // a plan keeps its programs
+    program.steps.shrink_to_fit();
+    program.places.shrink_to_fit();
     if program.goal == Goal::CheckIndices {
         program.leave_unread();
     }

@@ -49,6 +49,9 @@ pub(crate) fn schedule_nest(kernel: &mut Kernel, caps: &Caps) -> Result<()> {
     } else {
         groups::schedule(kernel, caps)?;
     }
+    // plans are kept
+    kernel.values.shrink_to_fit();
+    kernel.loads.shrink_to_fit();
     Ok(())
 }
 

@@ -62,7 +62,7 @@ fn result(kernel: &mut Kernel, r: &KernelReduction, known: &mut Vec<Known>) -> O
     }
 }
 
-/// Adds the steps of formulas to the kernel, and returns the values of the formulas. `operands` are the values of the
+/// Adds the steps of formulas that the kernel does not have yet, and returns the values of the formulas. `operands` are the values of the
 /// element, or of the components of the state.
 fn computed(kernel: &mut Kernel, program: &FoldProgram, operands: &[usize]) -> SmallVec<[usize; 3]> {
     let mut number: Vec<usize> = Vec::with_capacity(program.steps.len());
@@ -79,8 +79,11 @@ fn computed(kernel: &mut Kernel, program: &FoldProgram, operands: &[usize]) -> S
         number.push(op.map_or_else(
             |value| value,
             |op| {
-                let inner = op.operands().iter().any(|a| kernel.values[*a].inner);
-                kernel.push(op, dtype, inner)
+                let known = kernel.values.iter().position(|v| v.op == op && v.dtype == dtype);
+                known.unwrap_or_else(|| {
+                    let inner = op.operands().iter().any(|a| kernel.values[*a].inner);
+                    kernel.push(op, dtype, inner)
+                })
             },
         ));
     }

@@ -294,6 +294,7 @@ fn turn(kernel: &mut Kernel, axis: usize) {
 fn reduce(kernel: &mut Kernel, caps: &Caps) {
     let ordinary = ordinary::ordinary(kernel).map(|mut ordinary| {
         reduce(&mut ordinary, caps);
+        ordinary.values.shrink_to_fit();
         Box::new(ordinary)
     });
     by_sums(kernel);
