@@ -103,22 +103,26 @@ fn held() -> Result<Device, Error> {
 }
 
 /// A GPU device that only this thread uses until it ends. If there is no GPU, returns `None` and prints once per caller
-/// that `tests` tests are left out; with `CUPRIC_REQUIRE_GPU=1` it panics instead.
+/// that `tests` tests are left out; with `CUPRIC_REQUIRE_GPU=1` it panics instead. Also returns `None` if the test is of the
+/// half that this run does not take.
 #[track_caller]
 pub fn gpu(tests: usize) -> Option<Device> {
-    or_left_out(held(), tests)
+    or_left_out(held, tests)
 }
 
 /// Like [`gpu`], but the device is the one that `Device::gpu` returns, which all tests share.
 #[track_caller]
 pub fn shared_gpu(tests: usize) -> Option<Device> {
-    or_left_out(Device::gpu(), tests)
+    or_left_out(Device::gpu, tests)
 }
 
 #[track_caller]
-fn or_left_out(device: Result<Device, Error>, tests: usize) -> Option<Device> {
+fn or_left_out(device: impl FnOnce() -> Result<Device, Error>, tests: usize) -> Option<Device> {
     static SAID: LazyLock<Mutex<HashSet<String>>> = LazyLock::new(Mutex::default);
-    match device {
+    if super::share::is_of_other_half() {
+        return None;
+    }
+    match device() {
         Ok(d) => Some(d),
         Err(e) => {
             let required = std::env::var_os("CUPRIC_REQUIRE_GPU").is_some_and(|v| v == "1");

@@ -1,6 +1,7 @@
 //! Lines of the table of test stages that `tests/run` prints at its end. Each test of a stage writes one line.
 
 use cupric::Device;
+use std::ffi::OsString;
 use std::io::Write;
 use std::time::Instant;
 
@@ -35,9 +36,13 @@ impl Drop for Stage {
         let pipelines = self.device.stats().compiles - self.compiles;
         let seconds = self.started.elapsed().as_secs_f64();
         let line = format!("{}\t{}\t{device}\t{}\t{pipelines}\t{seconds:.2}\n", self.number, self.name, self.trials);
-        // one write in append mode writes the line, so that lines of parallel tests do not mix
-        if let Ok(mut file) = std::fs::OpenOptions::new().append(true).create(true).open(path) {
-            let _ = file.write_all(line.as_bytes());
-        }
+        append(path, &line);
+    }
+}
+
+/// Appends a line to a file. One write in append mode writes the line, so that lines of parallel tests do not mix.
+pub fn append(path: OsString, line: &str) {
+    if let Ok(mut file) = std::fs::OpenOptions::new().append(true).create(true).open(path) {
+        let _ = file.write_all(line.as_bytes());
     }
 }

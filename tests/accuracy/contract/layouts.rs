@@ -10,14 +10,14 @@ pub const LAYOUTS: [&str; 7] = ["contiguous", "transposed", "negative", "broadca
 
 /// Returns the layouts in which a run tries an entry: all on the CPU and with `CUPRIC_FULL=1`. On a GPU, functions that
 /// move or reduce elements need a kernel for each layout, and a software driver takes 50 ms to compile one. So a GPU
-/// run takes one or two layouts, which change with the turn (`kit/share.rs`) and the entry.
+/// run takes at most one layout, which changes with the turn (`kit/share.rs`) and the entry.
 pub fn by_turns(entry: &Entry) -> Vec<&'static str> {
     if !entry.gpu() {
         return LAYOUTS.to_vec();
     }
     let of_name: usize = entry.function.bytes().map(usize::from).sum();
     let first = of_name + kit::number_of(entry.dtype);
-    (0..LAYOUTS.len()).filter(|k| kit::in_turn(k + first, 6)).map(|k| LAYOUTS[k]).collect()
+    (0..LAYOUTS.len()).filter(|k| kit::in_turn(k + first, 12)).map(|k| LAYOUTS[k]).collect()
 }
 
 /// Operands for a function, the shape of the result, and for each of its elements (in C order) the operands' bits.

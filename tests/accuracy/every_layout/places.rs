@@ -195,12 +195,12 @@ pub fn names() -> impl Iterator<Item = (usize, &'static str)> {
     PLACES.iter().map(|p| p.0).chain([MIXED]).enumerate()
 }
 
-/// Returns the layouts in which a run tries an operation: all of them on the CPU. On a GPU a run takes a sixth of them,
+/// Returns the layouts in which a run tries an operation: all of them on the CPU. On a GPU a run takes a twelfth of them,
 /// which changes with the turn (`kit/share.rs`) and from one operation to the next.
 pub fn by_turns(name: &str, device: &Device) -> impl Iterator<Item = (usize, &'static str)> + use<> {
     let of_name: usize = name.bytes().map(usize::from).sum();
     let on_gpu = device.is_gpu();
-    names().filter(move |(k, _)| !on_gpu || kit::in_turn(k + of_name, 6))
+    names().filter(move |(k, _)| !on_gpu || kit::in_turn(k + of_name, 12))
 }
 
 /// Runs the trials of one elementwise function and type.

@@ -150,7 +150,7 @@ fn check(trial: &Trial, at: usize, length: usize, turn: usize, device: &Device) 
     }
 }
 
-/// Runs the four trials of one function and type. On a GPU a run takes two of them, and the next run the other two.
+/// Runs the four trials of one function and type. On a GPU a run takes one of them, and the next run another one.
 pub fn run(report: &mut Report, trial: &Trial, device: &Device) {
     let name = trial.name();
     if !report.wants(&name) {
@@ -158,7 +158,7 @@ pub fn run(report: &mut Report, trial: &Trial, device: &Device) {
     }
     for (turn, (position, at, length)) in POSITIONS.into_iter().enumerate() {
         let turn = turn + trial.seed() as usize % 64;
-        if device.is_gpu() && !kit::in_turn(turn, 2) {
+        if device.is_gpu() && !kit::in_turn(turn, 4) {
             continue;
         }
         report.trial(&format!("{name}::{position}"), || check(trial, at, length, turn, device));

@@ -250,11 +250,11 @@ pub fn run(report: &mut Report, entry: &Entry, device: &Device) {
     if !report.wants(&name) {
         return;
     }
-    // on a GPU each type has its own kernels; to save time, types other than f32 take each layout in one turn of four
+    // on a GPU each type has its own kernels; to save time, a run takes each layout in one turn of eight
     let both = by_turns(entry).len() == LAYOUTS.len();
     let own = entry.topic().len() + kit::number_of(entry.dtype);
     let layouts = [("contiguous", false), ("transposed", true)];
-    let takes = |k: usize| both || kit::in_turn(own + 2 * k, 4);
+    let takes = |k: usize| both || kit::in_turn(own + 4 * k, 8);
     for (_, (layout, turned)) in layouts.into_iter().enumerate().filter(|(k, _)| takes(*k)) {
         let seed = entry.topic().bytes().fold(7, |h, b| h * 31 % 1_000_003 + b as u64);
         let underflow = Underflow::of(device);
