@@ -164,6 +164,7 @@ loop_form! {
 /// A type of 2 bytes whose elements are factors: f16 or bf16.
 pub(crate) trait HalfFactor: Copy {
     /// Whether a processor's conversion of f16 applies.
+    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
     const IS_F16: bool;
     fn widen(self) -> f32;
 }

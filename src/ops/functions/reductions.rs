@@ -212,7 +212,7 @@ fn position(op: &'static str, fold: Fold, e: &Expr, axes: &AxesArg, at: Loc) -> 
 impl Expr {
     /// Returns the variance along axes: the sum of squared deviations divided by n − `correction`, where n is the
     /// number of elements along the axes. `correction` is NumPy's `ddof`. If n − `correction` is negative, the sum is
-    /// divided by 0.
+    /// divided by 0. Squares may leave the range of the dtype; only the variance itself must be representable.
     ///
     /// ```
     /// let x = cupric::array![1., 3., 5.];

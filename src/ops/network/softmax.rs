@@ -105,7 +105,7 @@ impl Expr {
     /// Subtracts the mean from the array and divides by the standard deviation, both along axes (layer normalization):
     /// returns (x − mean) / sqrt(var + eps), with the shape of the array. The variance is the sum of the squared
     /// deviations divided by their number n (NumPy's `ddof=0`). There is no learned scale or bias; multiply and add
-    /// them afterwards. The dtypes and errors are as in [`Expr::softmax`].
+    /// them afterwards. Squares may overflow or underflow. The dtypes and errors are as in [`Expr::softmax`].
     ///
     /// ```
     /// let x = cupric::array![[1., 3.], [0., 8.]];
@@ -119,7 +119,8 @@ impl Expr {
     }
 
     /// Divides the array by its root mean square along axes: returns x / sqrt(mean(x²) + eps), with the shape of the
-    /// array. There is no learned scale; multiply by it afterwards. The dtypes and errors are as in [`Expr::softmax`].
+    /// array. There is no learned scale; multiply by it afterwards. Squares may overflow or underflow. The dtypes and errors
+    /// are as in [`Expr::softmax`].
     ///
     /// ```
     /// let x = cupric::array![2., -2., 2., 2.];

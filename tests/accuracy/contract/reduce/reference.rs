@@ -165,10 +165,7 @@ impl Trial<'_> {
             "mean" if finite && n > 0.0 => one(mean, (t * absolute + flushed) / n),
             "mean" => only(x.iter().sum::<f64>() / n),
             "var" if finite && n > 0.0 => one(var, 2.0 * t * var.hi),
-            "std" if finite && n > 0.0 => {
-                let s = var.sqrt().hi;
-                one(var.sqrt(), 2.0 * t * s + 2.0 * h / s.max((2.0 * h).sqrt()))
-            }
+            "std" if finite && n > 0.0 => one(var.sqrt(), 2.0 * t * var.sqrt().hi + 2.0 * h),
             "var" | "std" => only(f64::NAN),
             "logsumexp" if max.is_finite() => {
                 let r = sum(&power).ln() + max.into();
