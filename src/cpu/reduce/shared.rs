@@ -1,6 +1,6 @@
 //! Rows that several tasks reduce together: each task reduces a part of a row to partial results, which are merged.
 
-use super::Job;
+use super::{Job, Reduce};
 
 /// The partial results of all tasks in one array. Each task writes its own slot of `width` bytes, and `merge` reads the
 /// slots of a block in order.
@@ -65,5 +65,28 @@ impl Job<'_> {
                 false => self.beyond.add(b),
             }
         })
+    }
+}
+
+impl Reduce {
+    /// Returns how many inner elements a task processes: all `n`, unless there are fewer than four blocks of rows per
+    /// thread and the schedule allows parts. Then there are 4 to 12 tasks per thread, so that other threads can take
+    /// over work from a thread that is held up. The size of a part is chosen so that the parts change no bit
+    /// (`FoldSpec::block`).
+    pub(super) fn part(&self, threads: usize) -> usize {
+        let (program, n, blocks) = (&self.program, self.n, self.outer.div_ceil(self.each));
+        let unit = program.passes.iter().flat_map(|p| &p.reductions).map(|f| f.spec.block()).max();
+        if let Some(unit) = unit
+            && self.schedule.shares_rows
+            && blocks < 4 * threads
+            && threads > 1
+            // a repeated row is filled for tiles of whole rows
+            && program.repeated.is_empty()
+        {
+            let parts = (8 * threads).div_ceil(blocks);
+            let blocks = n.div_ceil(parts).div_ceil(unit);
+            return unit * mutant!(tree_depends_on_threads, blocks, blocks.next_power_of_two());
+        }
+        n.max(1)
     }
 }
