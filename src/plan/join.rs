@@ -12,6 +12,11 @@ use crate::plan::kernel::{Kernel, KernelKind, Load, Step, Store};
 /// mostly near each other.
 const LOOK_BACK: usize = 16;
 
+/// The smallest part of the bytes of a kernel, as a divisor, that two kernels must both read to be merged. Merging saves at
+/// most this part of the reads. But then the operands and results of both kernels must be in memory at the same time, such as
+/// those of two blocks of a file that only share the edges of a histogram. Chosen by hand; no benchmark compares other values.
+const SHARED: u64 = 16;
+
 /// The size of a cache line of most GPUs, in bytes.
 const LINE: usize = 128;
 
@@ -56,7 +61,7 @@ fn host(p: &Planner<'_>, before: &[Step], kernel: &Kernel) -> Option<usize> {
         // if many kernels were merged into `host`, it takes longest to find out whether it is joinable
         have_one_space(host, kernel)
             && !has_passes(*i)
-            && (share_a_load(host, kernel)
+            && (share_loads(host, kernel)
                 || cfg!(feature = "gpu") && p.caps.workgroup > 0 && are_neighbours(host, kernel))
             && fits(p, host, kernel)
             && is_joinable(host)
@@ -78,8 +83,11 @@ fn have_one_space(a: &Kernel, b: &Kernel) -> bool {
     a.kind == b.kind && a.outer == b.outer && a.inner == b.inner && a.windows == b.windows
 }
 
-fn share_a_load(a: &Kernel, b: &Kernel) -> bool {
-    a.loads.iter().any(|l| b.loads.contains(l) && reads_many(l))
+/// Returns whether a large part of what one of the kernels reads is also read by the other.
+fn share_loads(a: &Kernel, b: &Kernel) -> bool {
+    let shared = b.loads.iter().filter(|l| a.loads.contains(l) && reads_many(l)).map(|l| b.bytes_of(l));
+    let shared = shared.fold(0, u64::saturating_add);
+    shared > 0 && shared.saturating_mul(SHARED) >= a.bytes().0.min(b.bytes().0)
 }
 
 /// Returns whether two elementwise kernels write to the same cache lines, and are together so small that each

@@ -13,10 +13,10 @@ use std::process::Command;
 const SHAPE: [usize; 2] = [52_000, 128];
 const MORE: u64 = 22 << 20;
 
-/// A file of 152 MiB for statistics and transforms, of which a plan has up to sixteen blocks of 8 MiB in memory, and how much
-/// its process may allocate.
+/// A file of 152 MiB for statistics and transforms, and how much its process may allocate: a plan has a few blocks of 8 MiB
+/// in memory. The last block is smaller than the others, so that the pool of memory gets blocks of several sizes.
 const LARGE: [usize; 2] = [312_000, 128];
-const MORE_FOR_BLOCKS: u64 = 128 << 20;
+const MORE_FOR_BLOCKS: u64 = 64 << 20;
 
 #[repr(C)]
 struct Limit {

@@ -13,7 +13,7 @@ pub(super) use buffer::{Holder, Owner};
 use buffer::{Inline, Storage};
 use std::collections::BTreeMap;
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard};
 pub(super) use system::advise_huge;
 use system::available;
@@ -24,6 +24,9 @@ const POOLED: usize = 64 << 10;
 /// Allocations of at least this many bytes are compared with the memory that the system has left. Asking the system
 /// takes about 20 µs, which is little compared with the time to touch that much memory.
 const CHECKED: usize = 64 << 20;
+/// The number of bytes that the pool leaves to the rest of the process, such as the plans of later runs. A process ends if
+/// it cannot allocate a small object, even if the pool has free blocks. Chosen by hand; no benchmark compares other values.
+const ROOM: usize = 8 << 20;
 /// The content of a buffer of at most this size is stored in the buffer's own header, so that a small array needs only
 /// one allocation.
 const INLINE: usize = 64;
@@ -54,6 +57,9 @@ pub(crate) struct MemoryPool {
     /// The number of buffers that were handed out, except those that `tally.rs` counts.
     allocations: AtomicU64,
     driver_allocations: AtomicU64,
+    /// Whether the last new block of at least [`POOLED`] bytes left less than [`ROOM`], although no block was free. Then
+    /// freed blocks go back to the system.
+    is_tight: AtomicBool,
     pub faults: FaultInjector,
 }
 
@@ -100,6 +106,7 @@ impl MemoryPool {
             peak: AtomicUsize::new(0),
             allocations: AtomicU64::new(0),
             driver_allocations: AtomicU64::new(0),
+            is_tight: AtomicBool::new(false),
             faults: FaultInjector::new(),
         }
     }
@@ -290,6 +297,14 @@ impl MemoryPool {
     /// rejects the request or has too little memory left. In the second case Linux would grant a large block
     /// nevertheless, and kill a process when the block is written.
     fn fresh(&self, size: usize) -> Option<NonNull<u8>> {
+        if size >= POOLED {
+            let lacks_room = || !system::has_room(size.saturating_add(ROOM));
+            let is_tight = lacks_room() && {
+                self.trim();
+                lacks_room()
+            };
+            self.is_tight.store(is_tight, Relaxed);
+        }
         if size >= CHECKED && available().is_some_and(|a| size > a) {
             // returning the pool's free blocks to the system may make enough available
             self.trim();
@@ -309,9 +324,10 @@ impl MemoryPool {
         system::allocate(size)
     }
 
-    /// Takes back the block of a dropped buffer: keeps it for reuse, or frees it if it is too small to be pooled.
+    /// Takes back the block of a dropped buffer: keeps it for reuse, or frees it if it is too small to be pooled or if the
+    /// process has little memory left.
     fn give_back(&self, ptr: NonNull<u8>, size: usize) {
-        if size >= POOLED {
+        if size >= POOLED && !self.is_tight.load(Relaxed) {
             let mut free = self.free();
             free.entry(size).or_default().push(Block(ptr));
             self.cached.fetch_add(mutant!(cached_memory_miscounted, size + 64, size), Relaxed);

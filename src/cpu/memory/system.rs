@@ -51,8 +51,90 @@ pub(in crate::cpu) fn advise_huge(ptr: *mut u8, size: usize) {
 #[cfg(any(not(target_os = "linux"), miri))]
 pub(in crate::cpu) fn advise_huge(_: *mut u8, _: usize) {}
 
+/// Memory that comes from Linux itself. The system's allocator keeps freed blocks of up to 32 MiB, so that a process with
+/// little memory may not have it for blocks of another size.
+#[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"), not(miri)))]
+mod mapped {
+    use super::{HUGE, NonNull};
+    use std::ffi::{c_int, c_void};
+
+    // declared by hand, like `madvise` above; `i64` is the type `off_t` of these targets
+    unsafe extern "C" {
+        fn mmap(addr: *mut c_void, length: usize, prot: c_int, flags: c_int, fd: c_int, offset: i64) -> *mut c_void;
+        fn munmap(addr: *mut c_void, length: usize) -> c_int;
+    }
+    const PROT_READ_AND_WRITE: c_int = 3;
+    const MAP_PRIVATE_AND_ANONYMOUS: c_int = 0x22;
+    /// The largest size of a page on these targets, in bytes.
+    pub const PAGE: usize = 64 << 10;
+
+    pub const EXISTS: bool = true;
+
+    /// Allocates at least `size` bytes, and returns their address and number.
+    pub fn allocate(size: usize) -> Option<(NonNull<u8>, usize)> {
+        let size = size.checked_next_multiple_of(PAGE)?;
+        // SAFETY: the system chooses addresses that nobody uses.
+        let ptr = unsafe { mmap(std::ptr::null_mut(), size, PROT_READ_AND_WRITE, MAP_PRIVATE_AND_ANONYMOUS, -1, 0) };
+        // a failed `mmap` returns -1
+        NonNull::new(ptr.cast()).filter(|ptr| ptr.addr().get() != usize::MAX).map(|ptr| (ptr, size))
+    }
+
+    /// Allocates a block of at least `size` bytes. It begins with a huge page if the process has memory for another huge
+    /// page meanwhile.
+    pub fn block(size: usize) -> Option<NonNull<u8>> {
+        let size = size.checked_next_multiple_of(PAGE)?;
+        let Some((ptr, all)) = allocate(size.checked_add(HUGE)?) else { return Some(allocate(size)?.0) };
+        let before = ptr.addr().get().wrapping_neg() % HUGE;
+        // SAFETY: the block has `size` bytes, and begins less than `HUGE` bytes after the start of the allocation. The rest
+        // before and behind the block consists of whole pages, because the system returns the address of a page and HUGE and
+        // `size` are multiples of a page. Nobody uses these pages.
+        unsafe {
+            let block = ptr.add(before);
+            if before > 0 {
+                free(ptr, before);
+            }
+            if before < all - size {
+                free(block.add(size), all - size - before);
+            }
+            Some(block)
+        }
+    }
+
+    /// Frees memory of an allocation.
+    ///
+    /// # Safety
+    /// The memory begins and ends with a page of the allocation, and nobody uses it any more.
+    pub unsafe fn free(ptr: NonNull<u8>, size: usize) {
+        // SAFETY: the caller ensures that the memory is allocated and not in use.
+        unsafe { munmap(ptr.as_ptr().cast(), size) };
+    }
+}
+
+#[cfg(not(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"), not(miri))))]
+mod mapped {
+    use super::NonNull;
+
+    pub const PAGE: usize = 1;
+    pub const EXISTS: bool = false;
+
+    pub fn allocate(_: usize) -> Option<(NonNull<u8>, usize)> {
+        None
+    }
+
+    pub fn block(_: usize) -> Option<NonNull<u8>> {
+        None
+    }
+
+    pub unsafe fn free(_: NonNull<u8>, _: usize) {}
+}
+
 /// Allocates a block. Returns `None` if the system rejects the request, or if the size is 0.
 pub(super) fn allocate(size: usize) -> Option<NonNull<u8>> {
+    if mapped::EXISTS && size >= HUGE {
+        let ptr = mapped::block(size)?;
+        advise_huge(ptr.as_ptr(), size);
+        return Some(ptr);
+    }
     // SAFETY: the layout's size is not 0, because `layout` returns `None` for 0 bytes.
     let ptr = NonNull::new(unsafe { alloc(layout(size)?) })?;
     if size >= HUGE {
@@ -76,6 +158,10 @@ pub(super) fn allocate(size: usize) -> Option<NonNull<u8>> {
 /// # Safety
 /// [`allocate`] has made the block with this size, and nobody uses it any more.
 pub(super) unsafe fn free(ptr: NonNull<u8>, size: usize) {
+    if mapped::EXISTS && size >= HUGE {
+        // SAFETY: the caller ensures that `allocate` has made the block with this size.
+        return unsafe { mapped::free(ptr, size.next_multiple_of(mapped::PAGE)) };
+    }
     let Some(layout) = layout(size) else { return };
     // SAFETY: the caller ensures that `allocate` has made the block with this size. If the block is shifted, the byte
     // before the block holds the block's distance from the start of the allocation.
@@ -83,6 +169,17 @@ pub(super) unsafe fn free(ptr: NonNull<u8>, size: usize) {
         let shift = if is_shifted(size) { ptr.sub(1).read() as usize } else { 0 };
         dealloc(ptr.as_ptr().sub(shift), layout);
     }
+}
+
+/// Returns whether the limits of the process (`RLIMIT_DATA`, `RLIMIT_AS`) allow this many more bytes. Asks Linux for the
+/// memory and gives it back, which takes 3 µs and touches no page.
+pub(super) fn has_room(bytes: usize) -> bool {
+    !mapped::EXISTS
+        || mapped::allocate(bytes).is_some_and(|(ptr, size)| {
+            // SAFETY: the memory is that of the call above.
+            unsafe { mapped::free(ptr, size) };
+            true
+        })
 }
 
 /// Returns the number of bytes that Linux expects to have for new allocations without swapping, or `None` if the system
