@@ -79,10 +79,11 @@ mod mapped {
         NonNull::new(ptr.cast()).filter(|ptr| ptr.addr().get() != usize::MAX).map(|ptr| (ptr, size))
     }
 
-    /// Allocates a block of at least `size` bytes that begins with a huge page.
-    pub fn aligned(size: usize) -> Option<NonNull<u8>> {
+    /// Allocates a block of at least `size` bytes. It begins with a huge page if the process has memory for another huge
+    /// page meanwhile.
+    pub fn block(size: usize) -> Option<NonNull<u8>> {
         let size = size.checked_next_multiple_of(PAGE)?;
-        let (ptr, all) = allocate(size.checked_add(HUGE)?)?;
+        let Some((ptr, all)) = allocate(size.checked_add(HUGE)?) else { return Some(allocate(size)?.0) };
         let before = ptr.addr().get().wrapping_neg() % HUGE;
         // SAFETY: the block has `size` bytes, and begins less than `HUGE` bytes after the start of the allocation. The rest
         // before and behind the block consists of whole pages, because the system returns the address of a page and HUGE and
@@ -120,7 +121,7 @@ mod mapped {
         None
     }
 
-    pub fn aligned(_: usize) -> Option<NonNull<u8>> {
+    pub fn block(_: usize) -> Option<NonNull<u8>> {
         None
     }
 
@@ -130,7 +131,7 @@ mod mapped {
 /// Allocates a block. Returns `None` if the system rejects the request, or if the size is 0.
 pub(super) fn allocate(size: usize) -> Option<NonNull<u8>> {
     if mapped::EXISTS && size >= HUGE {
-        let ptr = mapped::aligned(size)?;
+        let ptr = mapped::block(size)?;
         advise_huge(ptr.as_ptr(), size);
         return Some(ptr);
     }

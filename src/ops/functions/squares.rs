@@ -132,7 +132,6 @@ impl Squares {
 }
 
 /// How a variance is computed from deviations from a mean, or the standard deviation if `root` is true.
-#[derive(Clone)]
 pub(crate) struct Spread {
     pub op: &'static str,
     /// The dtype from which the elements were cast to f64 or f32.
@@ -160,18 +159,19 @@ impl Spread {
         let sum = binary(&arithmetic::maximum, binary(&arithmetic::subtract, &squares.sum, excess, at), 0.0, at);
         let variance = over(sum, &self.degrees, at);
         let result = match self.root {
-            true => squares.unscaled(unary(&float::sqrt, variance, at), 1, at),
+            true => squares.unscaled(root_or_zero(variance, at), 1, at),
             false => squares.unscaled(variance, 2, at),
         };
         if result.error().is_some() {
             return result;
         }
-        let (of, spread, deviation, along) = (x.clone(), self.clone(), deviation.clone(), gone(axes));
+        let (out, of, degrees, is_root) = (result.clone(), deviation.clone(), self.degrees.clone(), self.root);
+        let along = gone(axes);
         let back = move |g: &Expr, at: Loc| {
-            let g = over(g, &spread.degrees, at);
-            Ok(vec![match spread.root {
-                true => slope_of_root(&deviation, &spread.of(&of, &deviation, &along, at), &g, &along, at),
-                false => times(expanded(times(g, 2.0, at), &of, &kept(&along), at), &deviation, at),
+            let g = over(g, &degrees, at);
+            Ok(vec![match is_root {
+                true => slope_of_root(&of, &out, &g, &along, at),
+                false => times(expanded(times(g, 2.0, at), &of, &kept(&along), at), &of, at),
             }])
         };
         result.with_rule_of(vec![x.clone()], Some(Box::new(back)), Reach::Along(gone(axes)))
@@ -219,9 +219,8 @@ pub(crate) fn normalised(
     if result.error().is_some() {
         return result;
     }
-    let (of, along) = (x.clone(), axes.clone());
+    let (out, along) = (result.clone(), axes.clone());
     let back = move |g: &Expr, at: Loc| {
-        let out = normalised(op, &of, from, &along, (centred, eps), at);
         let mean = |e: &Expr| mean_at(op, e, &kept(&along), at);
         let change = times(&out, mean(&times(g, &out, at)), at);
         let g = if centred { binary(&arithmetic::subtract, g, mean(g), at) } else { g.clone() };

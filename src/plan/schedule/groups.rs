@@ -11,7 +11,7 @@ use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::layout;
 use crate::plan::kernel::{
     AxisIndexing, BufferRef, Caps, Groups, Kernel, KernelKind, Lanes, Op, SCAN_BLOCK, SCAN_RUN, Step, Store, Tile,
-    Window, Work, WriteClass, is_narrow,
+    Value, Window, Work, WriteClass, is_narrow,
 };
 use smallvec::SmallVec;
 
@@ -175,7 +175,10 @@ fn in_flight(kernel: &Kernel, caps: &Caps) -> u8 {
     let draws = kernel.values.iter().any(|v| matches!(v.op, Op::Philox { .. }));
     let most = if draws { IN_FLIGHT_COST_OF_DRAWS } else { IN_FLIGHT_COST };
     let gains = draws || !kernel.loads.is_empty();
-    let is_simple = kernel.values.len() <= IN_FLIGHT_VALUES && gains && kernel.compile_cost() <= most;
+    // the values of a result are computed once
+    let repeats = |v: &Value| v.inner || kernel.kind == KernelKind::Elementwise || matches!(v.op, Op::Reduce(_));
+    let count = kernel.values.iter().filter(|v| repeats(v)).count();
+    let is_simple = count <= IN_FLIGHT_VALUES && gains && kernel.compile_cost_of(repeats) <= most;
     match kernel.kind {
         // four 4-byte words are one vector load of 16 bytes, and shaders are written for four
         KernelKind::Elementwise | KernelKind::Reduce(_) if is_simple && caps.vector >= 16 => 4,
