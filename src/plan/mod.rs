@@ -8,7 +8,7 @@
 //!   too often.
 //! * `space.rs` finds the index space of a kernel, and `lower/` creates the kernel's values. `shape.rs` orders and
 //!   collapses the kernel's dimensions and cuts windows.
-//! * `split.rs` cuts long reductions, `scan.rs` long scans, `chains.rs` and `product.rs` matrix products, `indexed.rs`
+//! * `sums.rs` replaces some folds by plain sums, `split.rs` cuts long reductions, `scan.rs` long scans, `chains.rs` and `product.rs` matrix products, `indexed.rs`
 //!   axes with computed indices, and `boxes.rs` kernels that read concatenations. `axes.rs` lets products read sliding
 //!   windows without a copy.
 //! * `copies.rs` creates the kernels of `concat` and of reshapes, `scatter.rs` the kernels of scatters, and
@@ -66,6 +66,7 @@ mod schedule;
 mod shape;
 mod space;
 mod split;
+mod sums;
 mod traced;
 mod weigh;
 

@@ -9,6 +9,7 @@ use super::planner::{DraftLists, Planner, moves_raw};
 use super::product;
 use super::scan;
 use super::split::split;
+use super::sums::by_sums;
 use crate::base::dtype::DType;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::layout::{Shape, Strides, copied, extend};
@@ -37,6 +38,9 @@ pub(super) fn finish(p: &Planner<'_>, mut draft: Draft) -> Result<Vec<Kernel>> {
         node: p.arena.nodes[draft.owner].number as usize,
     };
     let at = |e: Error| e.or_at(p.arena.nodes[draft.node].location);
+    if p.caps.workgroup > 0 {
+        by_sums(&mut kernel);
+    }
     if kernel.scans() {
         return scan::kernels(p, kernel, &|k| {
             collapse(k);

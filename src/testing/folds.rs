@@ -209,7 +209,7 @@ pub fn table_folds() -> Result<Vec<TableFold>> {
             types: DType::ALL.into_iter().filter(takes).collect(),
         })
     };
-    let gives = [OfSquares::Root, OfSquares::Sum, OfSquares::Scale];
+    let gives = [OfSquares::Root, OfSquares::Sum, OfSquares::Scale, OfSquares::Inverse];
     let kinds = [(DType::F32, true), (DType::F32, false), (DType::F64, true), (DType::F64, false)];
     let of_squares = kinds.into_iter().flat_map(|(d, small)| gives.map(|gives| squares(d, gives, small)));
     of_functions.chain([*ARGMIN, *ARGMAX]).chain(of_squares).map(table_fold).collect()

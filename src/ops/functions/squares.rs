@@ -83,9 +83,9 @@ pub(crate) fn slope_of_root(x: &Expr, root: &Expr, g: &Expr, axes: &AxesArg, at:
 pub(crate) struct Squares {
     /// The sums of the squares of the scaled elements.
     sum: Expr,
-    /// The scales, which are powers of two, or 1 if the sum of the squares is in the bounds of `Scales`. `None` if all
-    /// are 1.
-    scale: Option<Expr>,
+    /// The scales and their inverses. They are powers of two, or 1 if the sum of the squares is in the bounds of `Scales`.
+    /// `None` if all are 1.
+    scale: Option<[Expr; 2]>,
 }
 
 impl Squares {
@@ -96,12 +96,12 @@ impl Squares {
             let sum = reduce(op, Fold::of(&arithmetic::add), &unary(&arithmetic::square, x, at), &gone(axes), at);
             return Squares { sum, scale: None };
         }
-        let [sum, scale] = [OfSquares::Sum, OfSquares::Scale]
+        let [sum, scale, inverse] = [OfSquares::Sum, OfSquares::Scale, OfSquares::Inverse]
             .map(|gives| reduce(op, squares(x.0.dtype, gives, small), x, &gone(axes), at));
         if sum.error().is_some() {
             return Squares { sum, scale: None };
         }
-        let scale = scale.stop_gradient();
+        let [scale, inverse] = [scale, inverse].map(|e| e.stop_gradient());
         let (of, factor, along) = (x.clone(), scale.clone(), gone(axes));
         let back = move |g: &Expr, at: Loc| {
             // the square of the scale may overflow, so the two factors are not multiplied
@@ -110,12 +110,12 @@ impl Squares {
             Ok(vec![times(times(&of, factor, at), twice, at)])
         };
         let sum = sum.with_rule_of(vec![x.clone()], Some(Box::new(back)), Reach::Along(gone(axes)));
-        Squares { sum, scale: Some(scale) }
+        Squares { sum, scale: Some([scale, inverse]) }
     }
 
-    /// Divides by the scale as often as `times` says.
-    fn unscaled(&self, e: Expr, times: usize, at: Loc) -> Expr {
-        self.scale.iter().cycle().take(times).fold(e, |e, scale| over(e, scale, at))
+    /// Divides by the scale as often as `count` says.
+    fn unscaled(&self, e: Expr, count: usize, at: Loc) -> Expr {
+        self.scale.iter().cycle().take(count).fold(e, |e, [_, inverse]| times(e, inverse, at))
     }
 
     /// Returns the sums of squares, which may overflow.
@@ -152,7 +152,7 @@ impl Spread {
         let rest = reduce(self.op, Fold::of(&arithmetic::add), deviation, &gone(axes), at);
         let rest = match &squares.scale {
             // if the sum of the deviations overflows, it is not known
-            Some(scale) => choose(unary(&logic::isfinite, &rest, at), times(&rest, scale, at), 0.0, at),
+            Some([scale, _]) => choose(unary(&logic::isfinite, &rest, at), times(&rest, scale, at), 0.0, at),
             None => rest,
         };
         let excess = over(unary(&arithmetic::square, rest, at), &self.n, at);
@@ -199,7 +199,7 @@ pub(crate) fn normalised(
     let mean = over(&squares.sum, count(x, axes) as f64, at);
     // `eps` times the square of the scale
     let eps_scaled = match &squares.scale {
-        Some(scale) => {
+        Some([scale, _]) => {
             times(times(scale, eps, at), mutant!(epsilon_scaled_once, number(1.0, scale, at), scale.clone()), at)
         }
         None => number(eps, &mean, at),
@@ -208,7 +208,7 @@ pub(crate) fn normalised(
     let wide = |e: Expr| expanded(e, x, &kept(axes), at);
     // the root of small squares may be subnormal, so it stays scaled, and the elements are scaled too
     let [factor, root] = match (&squares.scale, small) {
-        (Some(scale), true) => [Some(wide(scale.clone())), Some(wide(root))],
+        (Some([scale, _]), true) => [Some(wide(scale.clone())), Some(wide(root))],
         _ => [None, Some(wide(squares.unscaled(root, 1, at)))],
     };
     let divided = move |e: &Expr, at: Loc| {

@@ -2,7 +2,6 @@
 //! number of elements of the row that each lane holds, the number of loads in flight, and how packed words are written.
 //! A row is all inner indices (the reduced or scanned elements) of one outer index.
 
-use super::sums::by_sums;
 use super::{Again, passes_of_stores, set_details};
 use crate::base::caps::MOST_HELD;
 use crate::base::caps::product_tiles::CooperativeTile;
@@ -70,7 +69,6 @@ const HELD: [usize; 3] = [4, 16, MOST_HELD];
 
 /// Chooses the schedule of a kernel for a GPU, and writes it to `kernel.schedule`.
 pub(super) fn schedule(kernel: &mut Kernel, caps: &Caps) -> Result<()> {
-    by_sums(kernel);
     let (lanes, held) = lanes(kernel, caps)?;
     let window = kernel.windows.iter().max_by_key(|w| w.shape.iter().product::<usize>());
     let shape = window.map_or(&kernel.outer[..], |w| &w.shape);

@@ -5,15 +5,14 @@
 //! Scheduling comes after kernels are merged, windows are cut and buffers are assigned, so that it sees the final
 //! nests. `tile_sizes.rs` is for CPUs, where threads run tiles (parts) of a nest (`moves.rs` for nests that only move
 //! data, `threaded.rs` for threaded code, `products.rs` for matrix products, `ordinary.rs`
-//! for sums of squares). `groups.rs` is for GPUs, where workgroups share a nest. `passes.rs` and `sums.rs` are for both: a
-//! pass is a loop over a nest's inner dimensions, and some folds are computed by plain sums.
+//! for sums of squares). `groups.rs` is for GPUs, where workgroups share a nest. `passes.rs` is for both: a pass is a
+//! loop over a nest's inner dimensions.
 
 mod groups;
 mod moves;
 mod ordinary;
 mod passes;
 mod products;
-mod sums;
 mod threaded;
 mod tile_sizes;
 

@@ -5,7 +5,7 @@
 use crate::base::dtype::Scalar;
 use crate::graph::ufunc::{Fold, OfSquares, Ufunc, arithmetic, float};
 use crate::plan::kernel::{Gives, Kernel, KernelReduction, Op, Source, Tiling};
-use crate::plan::split::used_loads;
+use crate::plan::sums::used;
 use smallvec::smallvec;
 
 /// Returns the kernel for rows whose sums are in bounds, without a schedule. Returns `None` if the kernel has no fold
@@ -36,7 +36,7 @@ pub(super) fn ordinary(kernel: &Kernel) -> Option<Kernel> {
             match gives {
                 OfSquares::Root => made.push(Op::Ufunc(&float::sqrt, smallvec![sum]), value.dtype, false),
                 OfSquares::Sum => sum,
-                OfSquares::Scale => {
+                OfSquares::Scale | OfSquares::Inverse => {
                     let one = Scalar::Float(1.0).bits(value.dtype);
                     ones.push(made.push(Op::Constant(one), value.dtype, false));
                     made.values.len() - 1
@@ -58,11 +58,11 @@ pub(super) fn ordinary(kernel: &Kernel) -> Option<Kernel> {
     })
 }
 
-/// Returns the operand that is multiplied or divided by a value of `ones`.
+/// Returns the operand that is multiplied by a value of `ones`.
 fn unscaled(op: &Op, ones: &[usize]) -> Option<usize> {
-    match calls(op, &arithmetic::multiply).or_else(|| calls(op, &arithmetic::divide))? {
+    match calls(op, &arithmetic::multiply)? {
         [a, b] if ones.contains(b) => Some(*a),
-        [a, b] if ones.contains(a) && calls(op, &arithmetic::multiply).is_some() => Some(*b),
+        [a, b] if ones.contains(a) => Some(*b),
         _ => None,
     }
 }
@@ -82,20 +82,6 @@ fn calls<'a>(op: &'a Op, row: &Ufunc) -> Option<&'a [usize]> {
 fn plain(r: &KernelReduction) -> Option<(usize, &'static Ufunc, Fold, OfSquares)> {
     let (Source::Elements { x, .. }, Gives::Result) = (&r.source, r.gives) else { return None };
     r.fold.ordinary().map(|(function, sum, gives)| (*x, function, sum, gives))
-}
-
-/// Removes the values and loads that no store needs.
-pub(super) fn used(kernel: &mut Kernel) {
-    let needed = kernel.needed(kernel.stores.iter().flat_map(|s| s.operands()));
-    let mut number = vec![usize::MAX; kernel.values.len()];
-    for (v, mut value) in std::mem::take(&mut kernel.values).into_iter().enumerate() {
-        if needed[v] {
-            value.op.map_operands(|a| number[a]);
-            number[v] = kernel.push(value.op, value.dtype, value.inner);
-        }
-    }
-    kernel.stores.iter_mut().for_each(|s| s.map_operands(|v| number[v]));
-    kernel.loads = used_loads(&mut kernel.values, &kernel.loads);
 }
 
 /// Returns the tiling of a kernel whose ordinary kernel has the tiling `ordinary`. Rows that are not side by side as

@@ -2,7 +2,6 @@
 //! thread processes at a time), the order of axes, and the stores that bypass the caches. None of this changes a bit of
 //! a result. A row is all inner indices (the reduced or scanned elements) of one outer index.
 
-use super::sums::by_sums;
 use super::{Again, checks, moves, ordinary, passes_of, passes_of_stores, products, set_details, threaded};
 use crate::base::layout::{self, Shape, Strides};
 use crate::graph::ufunc::{Form, cast};
@@ -11,6 +10,7 @@ use crate::plan::kernel::{
     Caps, Checks, Kernel, KernelKind, KernelReduction, Lanes, Load, Op, SCAN_BLOCK, Source, Store, TileSchedule,
     Tiling, Value, Work, WriteClass,
 };
+use crate::plan::sums::by_sums;
 use smallvec::SmallVec;
 
 /// The amount of work, in the bytes that [`weight`] counts, up to which one thread does all of it. This work takes

@@ -117,7 +117,8 @@ impl Interpreter {
             return BoundedReal::unknown();
         }
         if list.iter().any(|x| x.is_unknown() || !x.value.is_finite()) || largest == 0.0 {
-            let is_zero = list.iter().all(|x| x.value == 0.0 && x.error == 0.0) && gives != OfSquares::Scale;
+            let is_zero = list.iter().all(|x| x.value == 0.0 && x.error == 0.0)
+                && matches!(gives, OfSquares::Root | OfSquares::Sum);
             return if is_zero { BoundedReal::exact(0.0) } else { BoundedReal::unknown() };
         }
         // the norm, from elements that are divided by a power of two near the largest one
@@ -145,6 +146,7 @@ impl Interpreter {
                 return BoundedReal::unknown();
             }
             OfSquares::Scale => return BoundedReal::exact(factor),
+            OfSquares::Inverse => return BoundedReal::exact(1.0 / factor),
             OfSquares::Sum => (norm * factor) * (norm * factor),
         };
         let tiny = if gives == OfSquares::Root { number::spacing(dtype, 0.0) } else { 0.0 };

@@ -102,6 +102,8 @@ pub(crate) enum OfSquares {
     Sum,
     /// The scale: 1, if the ordinary sum is in the bounds of [`Scales`], or else one of the factors.
     Scale,
+    /// 1 divided by the scale. On a GPU a product is faster than a quotient.
+    Inverse,
 }
 
 const fn power(n: i64) -> f64 {
@@ -121,13 +123,13 @@ pub(crate) fn scales(dtype: DType) -> &'static Scales {
 /// squares, and the squares of the scaled elements (as LAPACK's `nrm2` does after Blue, 1978, but each element is in all
 /// sums). If `small` is false, small squares may underflow, so there is one sum less.
 pub(crate) fn squares(dtype: DType, gives: OfSquares, small: bool) -> Fold {
-    const GIVES: [OfSquares; 3] = [OfSquares::Root, OfSquares::Sum, OfSquares::Scale];
+    const GIVES: [OfSquares; 4] = [OfSquares::Root, OfSquares::Sum, OfSquares::Scale, OfSquares::Inverse];
     static FOLDS: LazyLock<Vec<Fold>> = LazyLock::new(|| {
         let kinds = [&OF_F32, &OF_F64].into_iter().flat_map(|scales| [false, true].map(|small| (scales, small)));
         let all = kinds.flat_map(|(scales, small)| GIVES.map(|gives| sum_of_squares(scales, gives, small)));
         all.map(Fold::intern).collect()
     });
-    FOLDS[6 * (dtype == DType::F64) as usize + 3 * small as usize + gives as usize]
+    FOLDS[8 * (dtype == DType::F64) as usize + 4 * small as usize + gives as usize]
 }
 
 /// Returns the sum of elements, for which the CPU checks that it is in these bounds.
@@ -152,13 +154,14 @@ fn sum_of_squares(of: &Scales, gives: OfSquares, small: bool) -> Definition {
         OfSquares::Root => times(Term::call(&float::sqrt, &[A(n)]), 1.0 / factor),
         OfSquares::Sum => A(n),
         OfSquares::Scale => number(factor),
+        OfSquares::Inverse => number(1.0 / factor),
     };
     // a NaN is in all sums, so it is the result
     let is_large = Term::call(&logic::less, &[high, A(0)]);
     let scaled = if small { either(is_large, result(1, of_large), result(2, of_small)) } else { result(1, of_large) };
     let ordinary = match gives {
         OfSquares::Root => Term::call(&float::sqrt, &[A(0)]),
-        OfSquares::Sum | OfSquares::Scale => result(0, 1.0),
+        OfSquares::Sum | OfSquares::Scale | OfSquares::Inverse => result(0, 1.0),
     };
     let part = Component { kind: ComputeKind::Operand, init: Neutral::Zero };
     let lift = [square(X), square(times(X, of_large)), square(times(X, of_small))];
@@ -169,6 +172,7 @@ fn sum_of_squares(of: &Scales, gives: OfSquares, small: bool) -> Definition {
             OfSquares::Root => "norm",
             OfSquares::Sum => "squares",
             OfSquares::Scale => "scale of squares",
+            OfSquares::Inverse => "inverse scale of squares",
         },
         method: "sum",
         state: Component::list(&[part; 3][..count]),
@@ -176,7 +180,7 @@ fn sum_of_squares(of: &Scales, gives: OfSquares, small: bool) -> Definition {
         combine: Term::list(&combine[..count]),
         finish: either(is_ordinary, ordinary, scaled),
         result: ComputeKind::Operand,
-        empty: Some(if gives == OfSquares::Scale { 1f64 } else { 0f64 }.to_bits()),
+        empty: Some(if matches!(gives, OfSquares::Scale | OfSquares::Inverse) { 1f64 } else { 0f64 }.to_bits()),
         commutative: true,
         exact: false,
         in_sequence: false,

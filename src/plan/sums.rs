@@ -2,7 +2,7 @@
 //! the result. Backends have faster loops for plain sums than for formulas. A plain sum adds in the same order, so no bit
 //! changes.
 
-use super::ordinary::used;
+use super::split::used_loads;
 use crate::base::dtype::DType;
 use crate::graph::ufunc::{Fold, FoldOperation, FoldProgram, Form, Term, arithmetic};
 use crate::plan::kernel::{Gives, Kernel, KernelReduction, Op, Source};
@@ -11,7 +11,8 @@ use smallvec::SmallVec;
 /// A sum that the new kernel already has: the value whose elements are summed, what is computed from each, and the sum.
 type Known = (usize, Term, usize);
 
-/// Replaces the folds of a kernel that has no schedule yet.
+/// Replaces the folds of a kernel that has no schedule yet. For a GPU this comes before long reductions are split, so that
+/// parts store each sum once.
 pub(super) fn by_sums(kernel: &mut Kernel) {
     let is_replaced = |op: &Op| matches!(op, Op::Reduce(r) if matches!(r.fold.form, Form::SumOf { .. }));
     if !kernel.values.iter().any(|v| is_replaced(&v.op)) {
@@ -88,4 +89,18 @@ fn computed(kernel: &mut Kernel, program: &FoldProgram, operands: &[usize]) -> S
         ));
     }
     program.results.iter().map(|r| number[*r]).collect()
+}
+
+/// Removes the values and loads that no store needs.
+pub(super) fn used(kernel: &mut Kernel) {
+    let needed = kernel.needed(kernel.stores.iter().flat_map(|s| s.operands()));
+    let mut number = vec![usize::MAX; kernel.values.len()];
+    for (v, mut value) in std::mem::take(&mut kernel.values).into_iter().enumerate() {
+        if needed[v] {
+            value.op.map_operands(|a| number[a]);
+            number[v] = kernel.push(value.op, value.dtype, value.inner);
+        }
+    }
+    kernel.stores.iter_mut().for_each(|s| s.map_operands(|v| number[v]));
+    kernel.loads = used_loads(&mut kernel.values, &kernel.loads);
 }
