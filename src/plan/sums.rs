@@ -21,9 +21,12 @@ pub(super) fn by_sums(kernel: &mut Kernel) {
     let (mut number, mut known) = (vec![], vec![]);
     for mut value in std::mem::take(&mut kernel.values) {
         value.op.map_operands(|a| number[a]);
-        let sums = match &value.op {
-            Op::Reduce(r) if is_replaced(&value.op) => result(kernel, r, &mut known),
-            _ => None,
+        let sums = if let Op::Reduce(r) = &value.op
+            && is_replaced(&value.op)
+        {
+            result(kernel, r, &mut known)
+        } else {
+            None
         };
         number.push(sums.unwrap_or_else(|| kernel.push(value.op, value.dtype, value.inner)));
     }

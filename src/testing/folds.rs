@@ -200,8 +200,12 @@ pub fn table_folds() -> Result<Vec<TableFold>> {
         // the copy can keep the name, because a shader that contains both folds adds a number to the functions of the
         // second one
         let definition = Definition { form: Form::Formulas, ..(*fold).clone() };
-        let takes =
-            |d: &DType| fold.takes(*d).is_ok() && fold.functions(*d).iter().all(|(row, _)| row.on_cpu(d.compute()));
+        // folds of squares have the factors of floats
+        let takes = |d: &DType| {
+            (fold.bounds.is_none() || d.is_float())
+                && fold.takes(*d).is_ok()
+                && fold.functions(*d).iter().all(|(row, _)| row.on_cpu(d.compute()))
+        };
         Ok(TableFold {
             name: fold.name,
             fold: FoldRow(fold),

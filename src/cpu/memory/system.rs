@@ -125,6 +125,10 @@ mod mapped {
         None
     }
 
+    /// Does nothing, because `allocate` and `aligned` return no memory.
+    ///
+    /// # Safety
+    /// There are no conditions.
     pub unsafe fn free(_: NonNull<u8>, _: usize) {}
 }
 

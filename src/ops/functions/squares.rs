@@ -101,15 +101,6 @@ impl Squares {
         if sum.error().is_some() {
             return Squares { sum, scale: None };
         }
-        let [scale, inverse] = [scale, inverse].map(|e| e.stop_gradient());
-        let (of, factor, along) = (x.clone(), scale.clone(), gone(axes));
-        let back = move |g: &Expr, at: Loc| {
-            // the square of the scale may overflow, so the two factors are not multiplied
-            let twice = times(times(g, 2.0, at), &factor, at);
-            let [twice, factor] = [twice, factor.clone()].map(|e| expanded(e, &of, &kept(&along), at));
-            Ok(vec![times(times(&of, factor, at), twice, at)])
-        };
-        let sum = sum.with_rule_of(vec![x.clone()], Some(Box::new(back)), Reach::Along(gone(axes)));
         Squares { sum, scale: Some([scale, inverse]) }
     }
 

@@ -9,7 +9,7 @@ use super::view::{cut, transposed};
 use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{self, AxesArg, IndexMode, Shape, View, lengths};
 use crate::graph::expr::{Expr, NodeOp, Reach, binary, carry, cast, reduce, reshape, unary, view};
-use crate::graph::ufunc::{Fold, Partial, SUM_OF_CHAINS, Ufunc, arithmetic, float, logic};
+use crate::graph::ufunc::{Fold, Form, OfSquares, Partial, SUM_OF_CHAINS, Ufunc, arithmetic, float, logic, squares};
 use crate::ops::functions::matmul_at;
 use crate::ops::index::{Clip, Wrap, added_at, untaken_along};
 use smallvec::{SmallVec, smallvec};
@@ -69,6 +69,7 @@ impl DerivativeStep<'_> {
             (NodeOp::Reshape, [x]) => {
                 smallvec![(0, To::Whole(g.moved(|part| reshape(OP, part, &lengths(&x.0.shape), at))))]
             }
+            (NodeOp::Reduce(fold, _), [_]) if is_scale(*fold) => Found::new(),
             (NodeOp::Reduce(fold, axes), [x]) => {
                 let d = reduction(e, *fold, axes, x, &g, at).ok_or_else(|| self.without_derivative(""))?;
                 smallvec![(0, To::Whole(d))]
@@ -191,8 +192,21 @@ fn reduction(e: &Expr, fold: Fold, axes: &[usize], x: &Expr, g: &Adjoint, at: Lo
             let share = unary(&float::exp, binary(&arithmetic::subtract, x, back(e), at), at);
             with(product(back(&g.value), share, at))
         }
+        f if matches!(f.form, Form::SumOf { gives: OfSquares::Sum, .. }) => {
+            let axes = AxesArg { axes: Some(axes.iter().map(|d| *d as isize).collect()), keep: false };
+            let scale = squares(x.0.dtype, OfSquares::Scale, f.state.len() == 3);
+            let scale = back(&reduce(OP, scale, x, &axes, at));
+            // the square of the scale may overflow
+            let twice = binary(&arithmetic::multiply, product(back(&g.value), scale.clone(), at), 2.0, at);
+            with(product(product(x.clone(), scale, at), twice, at))
+        }
         _ => return None,
     })
+}
+
+/// Returns whether a fold has few values, so that its derivative is 0 wherever it exists.
+fn is_scale(fold: Fold) -> bool {
+    matches!(fold.form, Form::SumOf { gives: OfSquares::Scale | OfSquares::Inverse, .. })
 }
 
 /// Returns the derivative of a matrix product [.., m, k] × [.., k, n] with respect to the first operand.
