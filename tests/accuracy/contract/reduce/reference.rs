@@ -165,7 +165,15 @@ impl Trial<'_> {
             "mean" if finite && n > 0.0 => one(mean, (t * absolute + flushed) / n),
             "mean" => only(x.iter().sum::<f64>() / n),
             "var" if finite && n > 0.0 => one(var, 2.0 * t * var.hi),
-            "std" if finite && n > 0.0 => one(var.sqrt(), 2.0 * t * var.sqrt().hi + 2.0 * h),
+            "std" if finite && n > 0.0 => {
+                // squares of small f64 would underflow in the reference, so their elements are scaled
+                let small = x.iter().all(|x| x.abs() < 2f64.powi(-400));
+                let scale = if small { 2f64.powi(600) } else { 1.0 };
+                let mean = sum(&|x| (x * scale).into()) / n.into();
+                let squares = sum(&|x| (Dd::from(x * scale) - mean) * (Dd::from(x * scale) - mean));
+                let std = (squares / n.into()).sqrt();
+                (vec![Real { value: std.hi / scale, rest: std.lo / scale }], vec![2.0 * t * std.hi / scale + 2.0 * h])
+            }
             "var" | "std" => only(f64::NAN),
             "logsumexp" if max.is_finite() => {
                 let r = sum(&power).ln() + max.into();
