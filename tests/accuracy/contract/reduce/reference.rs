@@ -166,13 +166,8 @@ impl Trial<'_> {
             "mean" => only(x.iter().sum::<f64>() / n),
             "var" if finite && n > 0.0 => one(var, 2.0 * t * var.hi),
             "std" if finite && n > 0.0 => {
-                // squares of small f64 would underflow in the reference, so their elements are scaled
-                let small = x.iter().all(|x| x.abs() < 2f64.powi(-400));
-                let scale = if small { 2f64.powi(600) } else { 1.0 };
-                let mean = sum(&|x| (x * scale).into()) / n.into();
-                let squares = sum(&|x| (Dd::from(x * scale) - mean) * (Dd::from(x * scale) - mean));
-                let std = (squares / n.into()).sqrt();
-                (vec![Real { value: std.hi / scale, rest: std.lo / scale }], vec![2.0 * t * std.hi / scale + 2.0 * h])
+                let std = deviation(x);
+                (vec![std], vec![2.0 * t * std.value + 2.0 * h])
             }
             "var" | "std" => only(f64::NAN),
             "logsumexp" if max.is_finite() => {
@@ -234,6 +229,16 @@ impl Trial<'_> {
         };
         x.iter().enumerate().map(&mut next).unzip()
     }
+}
+
+/// The standard deviation. Scales small elements, because the reference's squares of small f64 would underflow.
+fn deviation(x: &[f64]) -> Real {
+    let scale = if x.iter().all(|x| x.abs() < 2f64.powi(-400)) { 2f64.powi(600) } else { 1.0 };
+    let (n, sum) =
+        (Dd::from(x.len() as f64), |f: &dyn Fn(f64) -> Dd| x.iter().fold(Dd::from(0.0), |s, x| s + f(x * scale)));
+    let mean = sum(&|x| x.into()) / n;
+    let std = (sum(&|x| (Dd::from(x) - mean) * (Dd::from(x) - mean)) / n).sqrt();
+    Real { value: std.hi / scale, rest: std.lo / scale }
 }
 
 /// The cumulative logsumexp, with the bound `lse` of the CPU or the GPU's `lse_so_far`.
