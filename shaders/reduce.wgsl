@@ -38,10 +38,14 @@ struct Four {
 fn load_four(row: Row, index: u32, left: u32) -> Four {
     return Four(Element(index), Element(index + 1u), Element(index + 2u), Element(index + 3u));
 }
-// Computes the values of an element, and combines them with the lane's partial results. `step` counts the lane's
-// elements from 1.
-fn accumulate(before: Folds, row: Row, element: Element, step: u32) -> Folds {
+// Computes the values of an element, and combines them with the lane's partial results.
+fn accumulate(before: Folds, row: Row, element: Element) -> Folds {
     return Folds(before.count + 1u);
+}
+// Combines the results of four elements in folds that do not combine all elements one after another. It is called after
+// every fourth element of the lane. `count` is the number of the lane's elements so far.
+fn carry(before: Folds, count: u32) -> Folds {
+    return before;
 }
 // Combines the partial results of the lanes, and returns the row with the results. Every lane gets them.
 fn finish(before: Row, folds: Folds, lane: u32, place: u32) -> Row {
@@ -66,10 +70,13 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) l
     // lanes past the end repeat the last row, so that every invocation reaches the barriers; they store nothing
     let row = load_row(min(wanted, count - 1u));
     var folds = start();
-    var step = 0u;
+    var count_of_lane = 0u;
     for (var index = place; index < inner; index = index + LANES) {
-        step = step + 1u;
-        folds = accumulate(folds, row, load_element(row, index), step);
+        folds = accumulate(folds, row, load_element(row, index));
+        count_of_lane = count_of_lane + 1u;
+        if (count_of_lane & 3u) == 0u {
+            folds = carry(folds, count_of_lane);
+        }
     }
     let finished = finish(row, folds, lane, place);
     if place == 0u && wanted < count {
@@ -90,7 +97,7 @@ fn main_four_in_flight(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invo
     // lanes past the end repeat the last row, so that every invocation reaches the barriers; they store nothing
     let row = load_row(min(wanted, count - 1u));
     var folds = start();
-    var step = 0u;
+    var count_of_lane = 0u;
     for (var first = place; first < inner; first = first + 4u * LANES) {
         // past the end, the last element is loaded again and not used
         let last = inner - 1u;
@@ -98,17 +105,18 @@ fn main_four_in_flight(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invo
         let element1 = load_element(row, min(first + LANES, last));
         let element2 = load_element(row, min(first + 2u * LANES, last));
         let element3 = load_element(row, min(first + 3u * LANES, last));
-        folds = accumulate(folds, row, element0, step + 1u);
+        folds = accumulate(folds, row, element0);
         if first + LANES < inner {
-            folds = accumulate(folds, row, element1, step + 2u);
+            folds = accumulate(folds, row, element1);
         }
         if first + 2u * LANES < inner {
-            folds = accumulate(folds, row, element2, step + 3u);
+            folds = accumulate(folds, row, element2);
         }
+        count_of_lane = count_of_lane + 4u;
         if first + 3u * LANES < inner {
-            folds = accumulate(folds, row, element3, step + 4u);
+            folds = accumulate(folds, row, element3);
+            folds = carry(folds, count_of_lane);
         }
-        step = step + 4u;
     }
     let finished = finish(row, folds, lane, place);
     if place == 0u && wanted < count {
@@ -118,18 +126,26 @@ fn main_four_in_flight(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invo
 // end
 
 // block: main_of_fours
-// Combines each of four neighbouring elements with the partial results of the lane to which it belongs.
-fn accumulate_four(before: array<Folds, 4>, row: Row, four: Four, left: u32, step: u32) -> array<Folds, 4> {
+// Combines each of four neighbouring elements with the partial results of the lane to which it belongs. `count` is the
+// number of elements of each lane, with this one.
+fn accumulate_four(before: array<Folds, 4>, row: Row, four: Four, left: u32, count: u32) -> array<Folds, 4> {
     var folds = before;
-    folds[0] = accumulate(folds[0], row, four.element0, step);
+    folds[0] = accumulate(folds[0], row, four.element0);
     if left > 1u {
-        folds[1] = accumulate(folds[1], row, four.element1, step);
+        folds[1] = accumulate(folds[1], row, four.element1);
     }
     if left > 2u {
-        folds[2] = accumulate(folds[2], row, four.element2, step);
+        folds[2] = accumulate(folds[2], row, four.element2);
     }
     if left > 3u {
-        folds[3] = accumulate(folds[3], row, four.element3, step);
+        folds[3] = accumulate(folds[3], row, four.element3);
+    }
+    // a lane without an element here has no more elements, and its total does not depend on when results are combined
+    if (count & 3u) == 0u {
+        folds[0] = carry(folds[0], count);
+        folds[1] = carry(folds[1], count);
+        folds[2] = carry(folds[2], count);
+        folds[3] = carry(folds[3], count);
     }
     return folds;
 }
@@ -146,7 +162,7 @@ fn main_of_fours(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation
     // lanes past the end repeat the last row, so that every invocation reaches the barriers; they store nothing
     let row = load_row(min(wanted, count - 1u));
     var folds = array<Folds, 4>(start(), start(), start(), start());
-    var step = 0u;
+    var count_of_lane = 0u;
     // past the end, the last four elements are loaded again and not used
     let last = (inner - 1u) & ~3u;
     let own = min(4u * place, last);
@@ -156,8 +172,8 @@ fn main_of_fours(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation
         // the next elements are loaded while these are combined
         let after = min(first + LANES, last);
         next = load_four(row, after, inner - after);
-        step = step + 1u;
-        folds = accumulate_four(folds, row, four, inner - first, step);
+        count_of_lane = count_of_lane + 1u;
+        folds = accumulate_four(folds, row, four, inner - first, count_of_lane);
     }
     let finished = finish_lanes(row, folds, lane, place);
     if place == 0u && wanted < count {
@@ -192,13 +208,13 @@ fn main_in_sequence(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocat
             // the loop body combines four elements, because drivers often do not unroll a loop
             let fours = here & ~3u;
             for (var n = 0u; n < fours; n = n + 4u) {
-                folds = accumulate(folds, row, loaded[lane + n], 0u);
-                folds = accumulate(folds, row, loaded[lane + n + 1u], 0u);
-                folds = accumulate(folds, row, loaded[lane + n + 2u], 0u);
-                folds = accumulate(folds, row, loaded[lane + n + 3u], 0u);
+                folds = accumulate(folds, row, loaded[lane + n]);
+                folds = accumulate(folds, row, loaded[lane + n + 1u]);
+                folds = accumulate(folds, row, loaded[lane + n + 2u]);
+                folds = accumulate(folds, row, loaded[lane + n + 3u]);
             }
             for (var n = fours; n < here; n = n + 1u) {
-                folds = accumulate(folds, row, loaded[lane + n], 0u);
+                folds = accumulate(folds, row, loaded[lane + n]);
             }
         }
         workgroupBarrier();

@@ -46,7 +46,7 @@ fn start_FOLD() -> Partial_FOLD {
     return Partial_FOLD(neutral_FOLD());
 }
 
-fn accumulate_FOLD(before: Partial_FOLD, x: T, step: u32) -> Partial_FOLD {
+fn accumulate_FOLD(before: Partial_FOLD, x: T) -> Partial_FOLD {
     return Partial_FOLD(combine_FOLD(before.all, x));
 }
 
@@ -70,20 +70,24 @@ fn start_FOLD() -> Partial_FOLD {
     return Partial_FOLD(neutral_FOLD(), neutral_FOLD(), neutral_FOLD(), neutral_FOLD());
 }
 
-// `step` counts the lane's elements from 1.
-fn accumulate_FOLD(before: Partial_FOLD, x: T, step: u32) -> Partial_FOLD {
+fn accumulate_FOLD(before: Partial_FOLD, x: T) -> Partial_FOLD {
     var partial = before;
     partial.ones = combine_FOLD(partial.ones, x);
-    if (step & 3u) == 0u {
-        partial.fours = combine_FOLD(partial.fours, partial.ones);
-        partial.ones = neutral_FOLD();
-        if (step & 15u) == 0u {
-            partial.sixteens = combine_FOLD(partial.sixteens, partial.fours);
-            partial.fours = neutral_FOLD();
-            if (step & 63u) == 0u {
-                partial.rest = combine_FOLD(partial.rest, partial.sixteens);
-                partial.sixteens = neutral_FOLD();
-            }
+    return partial;
+}
+
+// Combines four results of a level. It is called after every fourth element of the lane. `count` is the number of the
+// lane's elements so far.
+fn carry_FOLD(before: Partial_FOLD, count: u32) -> Partial_FOLD {
+    var partial = before;
+    partial.fours = combine_FOLD(partial.fours, partial.ones);
+    partial.ones = neutral_FOLD();
+    if (count & 15u) == 0u {
+        partial.sixteens = combine_FOLD(partial.sixteens, partial.fours);
+        partial.fours = neutral_FOLD();
+        if (count & 63u) == 0u {
+            partial.rest = combine_FOLD(partial.rest, partial.sixteens);
+            partial.sixteens = neutral_FOLD();
         }
     }
     return partial;

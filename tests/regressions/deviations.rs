@@ -74,6 +74,18 @@ fn what_users_saw(d: &Device) {
     }
 }
 
+fn epsilons_as_large_as_squares_out_of_bounds(d: &Device) {
+    for t in types(d) {
+        let pairs = if t == F64 { [(1e-154, 4e-308), (1e-150, 3e-300), (2e154, 1.5e308)] } else { [(1e-19, 2e-38), (1e-17, 3e-34), (2e19, 3e38)] };
+        for (s, eps) in pairs {
+            let x = &array_of(d, t, &[1.0 * s, 2.0 * s, 4.0 * s, 5.0 * s], &[4]);
+            let r = Reference::new(&reals(x));
+            close(&format!("layer norm with {eps:e}"), &x.layer_norm(0, eps), &r.layer_norm(eps), 8.0);
+            close(&format!("rms norm with {eps:e}"), &x.rms_norm(0, eps), &r.rms_norm(eps), 8.0);
+        }
+    }
+}
+
 fn deviations_of_all_sizes(d: &Device) {
     let mut dice = Dice::new(65);
     for t in types(d) {

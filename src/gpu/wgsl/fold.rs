@@ -351,8 +351,8 @@ impl<'a> Body<'a> {
     }
 
     /// Writes the statement that adds an element to the fold `f` in the variable `folds`. `index` is the element's
-    /// inner index, and `step` its number among the lane's elements, counted from 1.
-    pub fn fold_in(&self, out: &mut Text, f: &Folding<'a>, index: &str, step: &str) {
+    /// inner index.
+    pub fn fold_in(&self, out: &mut Text, f: &Folding<'a>, index: &str) {
         if self.walk(*f).value != f.value {
             return;
         }
@@ -366,14 +366,14 @@ impl<'a> Body<'a> {
         match f.written() {
             Written::Function(_) => {
                 let x = pack(value.compute(), x);
-                line!(out, "folds.v{v} = accumulate_{suffix}(folds.v{v}, {x}, {step});");
+                line!(out, "folds.v{v} = accumulate_{suffix}(folds.v{v}, {x});");
             }
             Written::Key(_, extreme) => {
                 let key = match extreme {
                     Extreme::Largest => format!("m_max_key({x})"),
                     Extreme::Smallest => format!("m_max_key(m_neg({x}))"),
                 };
-                line!(out, "folds.v{v} = accumulate_{suffix}(folds.v{v}, {key}, {step});");
+                line!(out, "folds.v{v} = accumulate_{suffix}(folds.v{v}, {key});");
             }
             Written::Best(extreme) => {
                 let key = sort_key(value.dtype, x, extreme == Extreme::Smallest);
@@ -388,9 +388,18 @@ impl<'a> Body<'a> {
                         format!("State_{suffix}({})", components.join(", "))
                     }
                 };
-                line!(out, "folds.v{v} = accumulate_{suffix}(folds.v{v}, {state}, {step});");
+                line!(out, "folds.v{v} = accumulate_{suffix}(folds.v{v}, {state});");
             }
         }
+    }
+
+    /// Writes the function that is called after every fourth element of a lane. Its name ends in `pass`.
+    pub fn carry(&self, out: &mut Text, pass: &str, reductions: &[Folding<'a>]) {
+        line!(out, "fn carry{pass}(before: Folds{pass}, count: u32) -> Folds{pass} {{\nvar folds = before;");
+        for f in reductions.iter().filter(|f| self.walk(**f).value == f.value && self.cascades(**f)) {
+            line!(out, "folds.v{0} = carry_{1}(folds.v{0}, count);", f.value, self.suffix(*f));
+        }
+        line!(out, "return folds;\n}}\n");
     }
 
     /// Writes the statements that combine the lanes' partial results, and assign the result of each reduction to its

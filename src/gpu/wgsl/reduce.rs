@@ -28,7 +28,7 @@ impl Body<'_> {
             false => self.element_of_a_row(&mut out),
         }
         self.folds_struct(&mut out, "", &reductions);
-        line!(out, "fn accumulate(before: Folds, row: Row, element: Element, step: u32) -> Folds {{");
+        line!(out, "fn accumulate(before: Folds, row: Row, element: Element) -> Folds {{");
         line!(out, "var folds = before;");
         self.name_values(|v| match (values[v].inner, is_load(kernel, v)) {
             (true, true) => format!("element.v{v}"),
@@ -36,8 +36,9 @@ impl Body<'_> {
             (false, _) => format!("row.v{v}"),
         });
         self.values(&mut out, "element", None, |v| values[v].inner && !is_load(kernel, v))?;
-        reductions.iter().for_each(|r| self.fold_in(&mut out, r, "element.index", "step"));
+        reductions.iter().for_each(|r| self.fold_in(&mut out, r, "element.index"));
         line!(out, "return folds;\n}}\n");
+        self.carry(&mut out, "", &reductions);
 
         let (finish, folds) = match self.variant.has_lanes_by_fours() {
             true => ("finish_lanes", "array<Folds, 4>"),

@@ -96,9 +96,10 @@ impl<'a> Body<'a> {
         line!(out, "fn fold{pass}(before: Folds{pass}, row: Row, x: Combined{pass}, held: u32) -> Folds{pass} {{");
         line!(out, "var folds = before;");
         self.name_values(|v| if values[v].inner { format!("x.v{v}") } else { format!("row.v{v}") });
-        reductions.iter().for_each(|r| self.fold_in(out, r, "x.index", "held + 1u"));
+        reductions.iter().for_each(|r| self.fold_in(out, r, "x.index"));
         scans.iter().for_each(|s| self.scan_in(out, *s));
         line!(out, "return folds;\n}}\n");
+        self.carry(out, &pass, reductions);
 
         let (run, whole) = (self.run_parameter(&pass), self.variant.has_whole_runs);
         line!(out, "fn accumulate{pass}(before: Folds{pass}, row: Row, {run}place: u32, held: u32) -> Folds{pass} {{");
@@ -107,7 +108,9 @@ impl<'a> Body<'a> {
         line!(out, "{FOUR}compute{pass}");
         (0..RUN).for_each(|n| line!(out, "let x{n} = compute{pass}(row, run.element{n}, held + {n}u);"));
         for n in 0..RUN {
-            let fold = format!("folds = fold{pass}(folds, row, x{n}, held + {n}u);");
+            let carried =
+                if n + 1 == RUN { format!("\nfolds = carry{pass}(folds, held + {RUN}u);") } else { String::new() };
+            let fold = format!("folds = fold{pass}(folds, row, x{n}, held + {n}u);{carried}");
             if whole || n == 0 { line!(out, "{fold}") } else { line!(out, "if left > {n}u {{\n{fold}\n}}") }
         }
         line!(out, "}}\nreturn folds;\n}}\n");
