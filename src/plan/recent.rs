@@ -3,7 +3,7 @@
 //! the next expression from the same source line fits the description, the plan is used without computing a key, which
 //! takes fewer instructions. Otherwise the caches in `mod.rs` look for the plan by its key.
 
-use super::graph::{LISTED, Walk, kind};
+use super::graph::{Walk, kind};
 use super::{CachedPlan, Target};
 use crate::base::buffer::Buffer;
 use crate::base::error::Loc;
@@ -14,15 +14,18 @@ use std::sync::Arc;
 
 /// The number of slots of a thread's table of recent plans. Chosen by hand; no benchmark compares other values.
 pub(super) const SLOTS: usize = 64;
-/// The maximum length of a description, in words of 8 bytes. 192 words are enough for 16 nodes with three operands and
-/// six axes each.
+/// The maximum number of nodes of a description. A layer norm has 19. A power of two, so that a remainder takes one
+/// instruction.
+const MOST_NODES: usize = 32;
+/// The maximum length of a description, in words of 8 bytes. 192 words are enough for 32 nodes with two operands and
+/// three axes each.
 const MOST_WORDS: usize = 192;
 /// The maximum size in bytes of a plan in the table. The table keeps its plans even if the cache of all threads has
-/// dropped them. This limit bounds their total size: 57 tables of 64 such plans have less than 58 MiB. Plans of softmax
+/// dropped them. This limit bounds their total size: 53 tables of 64 such plans have less than 54 MiB. Plans of softmax
 /// and layer norm have 9 to 11 KiB.
 const MOST_BYTES: usize = 16 << 10;
 /// The maximum size of a description in bytes.
-pub(super) const BYTES: usize = size_of::<Recent>() + 8 * MOST_WORDS + LISTED * (size_of::<NodeOp>() + 80);
+pub(super) const BYTES: usize = size_of::<Recent>() + 8 * MOST_WORDS + MOST_NODES * (size_of::<NodeOp>() + 80);
 
 /// An array that a described expression reads: the number of its node, and its slot (index among the plan's inputs). If
 /// the array is in the same buffer as the target of the write, also its offset relative to the target.
@@ -59,7 +62,7 @@ pub(super) struct Recent {
 pub(crate) struct Found<'a> {
     pub inputs: SmallVec<[(&'a Buffer, usize); 4]>,
     pub scalars: SmallVec<[u64; 4]>,
-    nodes: [Option<&'a Node>; LISTED],
+    nodes: [Option<&'a Node>; MOST_NODES],
 }
 
 impl SourceLines for Found<'_> {
@@ -75,7 +78,7 @@ impl SourceLines for Found<'_> {
 impl Found<'_> {
     #[inline]
     pub fn new() -> Self {
-        Found { inputs: SmallVec::new(), scalars: SmallVec::new(), nodes: [None; LISTED] }
+        Found { inputs: SmallVec::new(), scalars: SmallVec::new(), nodes: [None; MOST_NODES] }
     }
 
     /// Returns the caller's line and the call of each node, as [`Walk::lines`] does.
@@ -153,7 +156,7 @@ impl Recent {
     pub fn new(walk: &Walk<'_>, target: Option<&Target<'_>>, caps: u32, plan: &Arc<CachedPlan>) -> Option<Box<Recent>> {
         let nodes = walk.nodes();
         let is_large = plan.plan.kept.bytes() > MOST_BYTES;
-        if is_large || walk.is_traced() || nodes.len() > LISTED || nodes.iter().any(|n| n.order.is_some()) {
+        if is_large || walk.is_traced() || nodes.len() > MOST_NODES || nodes.iter().any(|n| n.order.is_some()) {
             return None;
         }
         let plan = plan.clone();
@@ -215,8 +218,8 @@ impl Recent {
         }
         // the nodes by their numbers: each is set when the first root or node that reads it is compared
         let nodes = &mut found.nodes;
-        let is_node = |number: u64, node: &'a Node, nodes: &mut [Option<&'a Node>; LISTED]| {
-            std::ptr::eq(*nodes[number as usize % LISTED].get_or_insert(node), node)
+        let is_node = |number: u64, node: &'a Node, nodes: &mut [Option<&'a Node>; MOST_NODES]| {
+            std::ptr::eq(*nodes[number as usize % MOST_NODES].get_or_insert(node), node)
         };
         for root in roots {
             if !is_node(*words.split_off_first()?, &root.0, nodes) {
@@ -225,7 +228,7 @@ impl Recent {
         }
         let mut others = self.others.iter();
         for (number, own) in self.nodes.iter().enumerate().rev() {
-            let node = nodes[number % LISTED]?;
+            let node = nodes[number % MOST_NODES]?;
             let (shape, args) = (node.shape.as_slice(), node.args.as_slice());
             if *own != words_of(node, shape.len(), args.len()) || node.order.is_some() {
                 return None;
@@ -255,7 +258,7 @@ impl Recent {
     #[inline(always)]
     fn find_inputs<'a>(
         &self,
-        nodes: &[Option<&'a Node>; LISTED],
+        nodes: &[Option<&'a Node>; MOST_NODES],
         target: Option<&Target<'_>>,
         inputs: &mut SmallVec<[(&'a Buffer, usize); 4]>,
     ) -> Option<()> {
@@ -283,7 +286,7 @@ impl Recent {
     /// Adds the numbers of the expression to `scalars`. Returns `None` unless the numbers that are equal here are
     /// exactly the ones that share a slot in the description.
     #[inline(always)]
-    fn find_scalars(&self, nodes: &[Option<&Node>; LISTED], scalars: &mut SmallVec<[u64; 4]>) -> Option<()> {
+    fn find_scalars(&self, nodes: &[Option<&Node>; MOST_NODES], scalars: &mut SmallVec<[u64; 4]>) -> Option<()> {
         for number in &self.numbers {
             let node = nodes[number.node as usize]?;
             let bits = match &node.binding {
