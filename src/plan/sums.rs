@@ -66,8 +66,8 @@ fn result(kernel: &mut Kernel, r: &KernelReduction, known: &mut Vec<Known>) -> O
     }
 }
 
-/// Adds the steps of formulas that the kernel does not have yet, and returns the values of the formulas. `operands` are the values of the
-/// element, or of the components of the state.
+/// Adds the steps of formulas that the kernel does not have yet, and returns the values of the formulas. `operands` are the
+/// values of the element, or of the components of the state.
 fn computed(kernel: &mut Kernel, program: &FoldProgram, operands: &[usize]) -> SmallVec<[usize; 3]> {
     let mut number: Vec<usize> = Vec::with_capacity(program.steps.len());
     for step in &program.steps {

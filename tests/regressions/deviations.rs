@@ -2,7 +2,7 @@
 //! such numbers overflow or underflow, but the results are ordinary numbers.
 
 use crate::kit::*;
-use crate::scales::{Reference, array_of, close, exponents, reals, slope, types};
+use crate::scales::{Reference, array_of, close, each_ordinary, exponents, reals, slope, types};
 use cupric::DType::*;
 use cupric::*;
 
@@ -130,26 +130,19 @@ fn deviations_of_all_sizes(d: &Device) {
 }
 
 fn ordinary_rows_keep_their_bits(d: &Device) {
-    let mut dice = Dice::new(8);
-    for t in [F32, F64, F16].into_iter().filter(|t| has(d, *t)) {
-        for (rows, n) in [(1, 5), (3, 100), (40, 16), (70, 1000), (2, 5000), (1, 300_000)] {
-            let v: Vec<f64> = (0..rows * n).map(|_| dice.normal()).collect();
-            let x = &array_of(d, t, &v, &[rows, n]);
-            let wide = &*x.astype(if t == F64 { F64 } else { F32 }).eval().unwrap();
-            for axis in [0, 1] {
-                let bits = |what: &str, got: Expr, want: Expr| assert_eq!(read(&got).unwrap(), read(&want.astype(t)).unwrap(), "{what} of {t} {rows} × {n} along {axis}");
-                let count = [rows, n][axis] as f64;
-                let mean = |e: &Expr| e.sum(keep(axis)) / count;
-                let deviation = &(wide - mean(wide));
-                let excess = deviation.sum(axis).square() / count;
-                let var = &((deviation.square().sum(axis) - excess).maximum(0.0) / count);
-                bits("var", x.var(axis), var.clone());
-                bits("std", x.std(axis), var.sqrt());
-                bits("layer norm", x.layer_norm(axis, 1e-5), deviation / (mean(&deviation.square()) + 1e-5).sqrt());
-                bits("rms norm", x.rms_norm(axis, 1e-5), wide / (mean(&wide.square()) + 1e-5).sqrt());
-            }
-        }
-    }
+    each_ordinary(d, 8, |x, wide, axis| {
+        let count = x.shape().unwrap()[axis as usize] as f64;
+        let mean = |e: &Expr| e.sum(keep(axis)) / count;
+        let deviation = &(wide - mean(wide));
+        let excess = deviation.sum(axis).square() / count;
+        let var = &((deviation.square().sum(axis) - excess).maximum(0.0) / count);
+        vec![
+            ("var", x.var(axis), var.clone()),
+            ("std", x.std(axis), var.sqrt()),
+            ("layer norm", x.layer_norm(axis, 1e-5), deviation / (mean(&deviation.square()) + 1e-5).sqrt()),
+            ("rms norm", x.rms_norm(axis, 1e-5), wide / (mean(&wide.square()) + 1e-5).sqrt()),
+        ]
+    });
 }
 
 fn one_row_among_many(d: &Device) {

@@ -70,6 +70,28 @@ impl Reference {
     }
 }
 
+/// Compares results for rows and columns of ordinary numbers with formulas, bit for bit. `results` gets an array, the array
+/// in the dtype in which it is computed, and an axis, and returns names, results and formulas.
+pub fn each_ordinary(d: &Device, seed: u64, results: impl Fn(&Expr, &Expr, isize) -> Vec<(&'static str, Expr, Expr)>) {
+    let mut dice = Dice::new(seed);
+    for t in [F32, F64, F16].into_iter().filter(|t| has(d, *t)) {
+        for (rows, n) in [(1, 5), (3, 100), (40, 16), (70, 1000), (2, 5000), (1, 300_000)] {
+            let v: Vec<f64> = (0..rows * n).map(|_| dice.normal()).collect();
+            let x = &array_of(d, t, &v, &[rows, n]);
+            let wide = &x.astype(if t == F64 { F64 } else { F32 }).eval().unwrap();
+            for axis in [0, 1] {
+                for (what, got, want) in results(x, wide, axis) {
+                    assert_eq!(
+                        read(&got).unwrap(),
+                        read(&want.astype(t)).unwrap(),
+                        "{what} of {t} {rows} × {n} along {axis}"
+                    );
+                }
+            }
+        }
+    }
+}
+
 /// The exponents of a dtype from which tests draw: of its smallest number (on a GPU, which may have no subnormal
 /// numbers, of its smallest normal one), and of its largest.
 pub fn exponents(d: &Device, t: DType) -> [i64; 2] {
@@ -145,19 +167,7 @@ fn norms_of_all_sizes(d: &Device) {
 }
 
 fn ordinary_sums_keep_their_bits(d: &Device) {
-    let mut dice = Dice::new(7);
-    for t in [F32, F64, F16].into_iter().filter(|t| has(d, *t)) {
-        for (rows, n) in [(1, 5), (3, 100), (40, 16), (70, 1000), (2, 5000), (1, 300_000)] {
-            let v: Vec<f64> = (0..rows * n).map(|_| dice.normal()).collect();
-            let x = &array_of(d, t, &v, &[rows, n]);
-            let wide = &*x.astype(if t == F64 { F64 } else { F32 }).eval().unwrap();
-            let narrow = |e: Expr| e.astype(t);
-            for axis in [0, 1] {
-                let bits = |what: &str, got: Expr, want: Expr| assert_eq!(read(&got).unwrap(), read(&want).unwrap(), "{what} of {t} {rows} × {n} along {axis}");
-                bits("norm", x.vector_norm(axis, 2.0), narrow(wide.square().sum(axis).sqrt()));
-            }
-        }
-    }
+    each_ordinary(d, 7, |x, wide, axis| vec![("norm", x.vector_norm(axis, 2.0), wide.square().sum(axis).sqrt())]);
 }
 
 fn one_row_among_many(d: &Device) {

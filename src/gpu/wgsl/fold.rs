@@ -396,9 +396,8 @@ impl<'a> Body<'a> {
     /// Writes the function that is called after every fourth element of a lane. Its name ends in `pass`.
     pub fn carry(&self, out: &mut Text, pass: &str, reductions: &[Folding<'a>]) {
         line!(out, "fn carry{pass}(before: Folds{pass}, count: u32) -> Folds{pass} {{\nvar folds = before;");
-        for f in reductions.iter().filter(|f| self.walk(**f).value == f.value && self.cascades(**f)) {
-            line!(out, "folds.v{0} = carry_{1}(folds.v{0}, count);", f.value, self.suffix(*f));
-        }
+        let all = reductions.iter().filter(|f| self.walk(**f).value == f.value && self.cascades(**f));
+        all.for_each(|f| line!(out, "folds.v{0} = carry_{1}(folds.v{0}, count);", f.value, self.suffix(*f)));
         line!(out, "return folds;\n}}\n");
     }
 

@@ -1,6 +1,6 @@
-//! Sums of squares whose squares may overflow or underflow, for norms and deviations. The folds
-//! `norm`, `squares` and `scale of squares` (`graph/ufunc/fold/rows.rs`) also sum the squares of scaled elements. Such a sum is used only where the ordinary sum
-//! has lost digits, and elsewhere results have the bits of the ordinary formula.
+//! Sums of squares whose squares may overflow or underflow, for norms and deviations. The folds of squares
+//! (`graph/ufunc/fold/rows.rs`) also sum the squares of scaled elements. Such a sum is used only where the ordinary sum has
+//! lost digits, and elsewhere results have the bits of the ordinary formula.
 
 use super::sums::{count, expanded, gone, kept, mean_at, root_or_zero};
 use crate::base::dtype::{DType, Scalar};
@@ -10,7 +10,7 @@ use crate::graph::expr::{Expr, Operand, Reach, binary, choose, reduce, unary};
 use crate::graph::ufunc::{Fold, OfSquares, arithmetic, float, logic, scales, squares};
 use smallvec::smallvec;
 
-/// The dtype of the elements before they are cast to f32 or f64: the squares of few dtypes leave the range of f32.
+/// Returns whether squares of numbers that were cast from this dtype to f32 or f64 may overflow or underflow there.
 fn may_leave(from: DType) -> bool {
     match from {
         DType::F32 | DType::F64 | DType::BF16 | DType::I64 | DType::U64 => true,
